@@ -1,0 +1,1 @@
+"""Cohort tables, splits, ROI stores, datasets and augmentation."""

@@ -1,0 +1,1 @@
+"""A case review and its volumes to the formats that others read."""

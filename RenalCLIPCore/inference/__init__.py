@@ -1,0 +1,1 @@
+"""A study and a bundle in, a case review out."""

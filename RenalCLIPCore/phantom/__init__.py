@@ -1,0 +1,1 @@
+"""The digital renal phantom: anatomy, lesions, enhancement and the truth about them."""

@@ -1,0 +1,1 @@
+"""Words: reports, attributes, prompts."""

@@ -1,0 +1,1 @@
+"""Stage configurations, tasks, losses and the one training loop."""
