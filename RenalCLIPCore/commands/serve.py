@@ -1,0 +1,5 @@
+"""Commands."""
+
+from typing import Any
+
+COMMANDS: list[Any] = []
