@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import types
 import typing
@@ -470,7 +471,7 @@ def from_json(text: str) -> CaseReview:
     """
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ReviewFormatError(f"The review is not valid JSON: {error}.") from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
@@ -481,8 +482,12 @@ def from_json(text: str) -> CaseReview:
 def write_review(review: CaseReview, path: Path) -> None:
     """Write ``review.json`` by atomic rename."""
     partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(to_json(review), encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        # A lone surrogate has no UTF-8 form; its escape is JSON and reads back as itself.
+        partial.write_text(to_json(review), encoding="utf-8", errors="backslashreplace")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_review(path: Path) -> CaseReview:
@@ -525,10 +530,9 @@ def decode(kind: Any, data: Any, place: str = "") -> Any:
         return _decode_tuple(arguments, data, place)
     if origin is dict:
         _require(isinstance(data, dict), place, "an object", data)
-        return {key: decode(arguments[1], item, f"{place}/{key}") for key, item in data.items()}
+        return {key: decode(arguments[1], item, f"{place}/{_token(key)}") for key, item in data.items()}
     if kind is float:
-        _require(isinstance(data, (int, float)) and not isinstance(data, bool), place, "a number", data)
-        return float(data)
+        return _decode_number(data, place)
     _require(isinstance(data, kind) and not (kind is int and isinstance(data, bool)), place, kind.__name__, data)
     return data
 
@@ -560,6 +564,22 @@ def _decode_dataclass(kind: type, data: Any, place: str) -> Any:
         elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
             raise ReviewFormatError(f"{place or '/'}: the field {name!r} of {kind.__name__} is missing.")
     return kind(**values)
+
+
+def _decode_number(data: Any, place: str) -> float:
+    _require(isinstance(data, (int, float)) and not isinstance(data, bool), place, "a number", data)
+    try:
+        value = float(data)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise ReviewFormatError(f"{place or '/'}: a finite number was expected.")
+    return value
+
+
+def _token(key: str) -> str:
+    """A key as a reference token of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _decode_tuple(arguments: tuple[Any, ...], data: Any, place: str) -> tuple[Any, ...]:
