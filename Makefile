@@ -1,0 +1,52 @@
+# make demo   the main job on a digital phantom: DICOM in, demo/review.json and demo/review.html out
+# make test   all tests
+# make lint   ruff and mypy
+# make bench  speed, as ratios taken in one run
+# make bundle train the demo bundle anew (about two hours on two cores)
+#
+# Everything is installed into .venv at the first call. PYTHON chooses the interpreter (3.11 to 3.13);
+# TORCH_INDEX=https://... adds a package index, for instance PyTorch's own with builds for the CPU alone.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TORCH_INDEX ?=
+export PYTHONUNBUFFERED := 1
+
+.PHONY: demo test lint bench bundle clean setup
+.NOTPARALLEL:
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "RenalCLIP needs Python 3.11, 3.12 or 3.13; set one with: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq python3-venv; \
+	  else echo "Python's venv module is missing; install it with: sudo apt-get install python3-venv" >&2; exit 2; fi; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	  -c constraints.txt -e '.[dev]'
+	@# a torchvision made for another torch breaks imports of other packages; nothing here needs it
+	@$(BIN)/python -c 'import torchvision' >/dev/null 2>&1 || $(BIN)/python -m pip uninstall -qy torchvision
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/renalclip phantom study --seed 2026 --out demo/dicom --truth demo/truth.json
+	$(BIN)/renalclip review demo/dicom --out demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m Testing.Benchmarks.run
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info
