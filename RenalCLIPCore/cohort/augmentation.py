@@ -1,0 +1,184 @@
+"""Augmentation of regions of interest: parameters are drawn first, per sample, and then applied.
+
+All spatial parts (crop, translation, rotation, scaling, flip, jitter of the centre) are one affine map and one
+interpolation. Numbers: paper, Supplementary Table 40.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional
+
+Shape = tuple[int, int, int]
+
+INPUT_SHAPE: Shape = (32, 128, 128)
+SPACING_MM = (1.0, 1.0, 5.0)
+
+
+class Augmentation(BaseModel):
+    """How far samples are changed in training. ``Augmentation.none()`` leaves the centre crop.
+
+    Attributes:
+        crop: Random position of the 128 x 128 crop (else the centre crop).
+        translation_px: Largest shift along x and y, in voxels of 1 mm.
+        rotation_rad: Largest rotation about each of the axes x, y, z (paper: pi / 10).
+        scaling: Largest relative change of size along x and y.
+        flip_probability: Of a left-right flip; only for tasks that do not read the side.
+        jitter_mm: Standard deviation of the centre along x, y, z, for centres that come from a segmentation.
+        intensity_scaling: Largest relative change of intensity.
+        intensity_shift: Largest shift of intensity, in units of the window.
+        gamma: Largest exponent; its inverse is the smallest.
+        gamma_probability: Share of samples that get a gamma.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crop: bool = True
+    translation_px: float = Field(default=10.0, ge=0)
+    rotation_rad: float = Field(default=math.pi / 10, ge=0)
+    scaling: float = Field(default=0.1, ge=0, lt=1)
+    flip_probability: float = Field(default=0.0, ge=0, le=1)
+    jitter_mm: float = Field(default=0.0, ge=0)
+    intensity_scaling: float = Field(default=0.1, ge=0, lt=1)
+    intensity_shift: float = Field(default=0.1, ge=0)
+    gamma: float = Field(default=2.0, ge=1)
+    gamma_probability: float = Field(default=0.5, ge=0, le=1)
+
+    @staticmethod
+    def none() -> Augmentation:
+        """The one that changes nothing."""
+        return Augmentation(
+            crop=False,
+            translation_px=0,
+            rotation_rad=0,
+            scaling=0,
+            intensity_scaling=0,
+            intensity_shift=0,
+            gamma=1,
+            gamma_probability=0,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """What was drawn for B samples.
+
+    Attributes:
+        shift_mm: (B, 3) position, relative to the region's centre and along (x, y, z), that becomes the new centre.
+        rotation_rad: (B, 3) rotation about x, then y, then z.
+        scale: (B, 3) magnification along (x, y, z).
+        flip: (B,) whether left and right are exchanged.
+        intensity_scale: (B,) factor.
+        intensity_shift: (B,) summand, after the factor.
+        gamma: (B,) exponent, after the summand and clipping to [0, 1].
+    """
+
+    shift_mm: Tensor
+    rotation_rad: Tensor
+    scale: Tensor
+    flip: Tensor
+    intensity_scale: Tensor
+    intensity_shift: Tensor
+    gamma: Tensor
+
+
+def draw_parameters(augmentation: Augmentation, seeds: Sequence[int], margin_px: int) -> Parameters:
+    """Draw the parameters of one sample per seed; a sample's draw depends on its own seed only.
+
+    Args:
+        augmentation: How far samples are changed.
+        seeds: One per sample.
+        margin_px: Voxels that the stored region exceeds the crop by along x and y.
+    """
+    rows = torch.stack([_draw(augmentation, seed, margin_px) for seed in seeds])
+    return Parameters(rows[:, 0:3], rows[:, 3:6], rows[:, 6:9], rows[:, 9] > 0.5, rows[:, 10], rows[:, 11], rows[:, 12])
+
+
+def _draw(a: Augmentation, seed: int, margin_px: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    # every number is drawn whether it is used or not, so that switching one part off leaves the others as they were
+    uniform = torch.rand(14, generator=generator)
+    jitter = torch.randn(3, generator=generator) * a.jitter_mm
+    signed = 2 * uniform - 1
+    crop = torch.floor(uniform[0:2] * (margin_px + 1)) - margin_px // 2 if a.crop else torch.zeros(2)
+    shift = torch.cat([crop + signed[2:4] * a.translation_px, torch.zeros(1)]) + jitter
+    scale = torch.cat([1 + signed[7:9] * a.scaling, torch.ones(1)])
+    gamma = a.gamma ** float(signed[12]) if float(uniform[13]) < a.gamma_probability else 1.0
+    rest = [
+        float(uniform[9] < a.flip_probability),
+        1 + float(signed[10]) * a.intensity_scaling,
+        float(signed[11]) * a.intensity_shift,
+        gamma,
+    ]
+    return torch.cat([shift, signed[4:7] * a.rotation_rad, scale, torch.tensor(rest)])
+
+
+def augment(images: Tensor, parameters: Parameters, shape: Shape = INPUT_SHAPE) -> Tensor:
+    """Apply drawn parameters.
+
+    Args:
+        images: (B, 1, z, x, y) regions in [0, 1], 1 x 1 x 5 mm.
+        parameters: One row per sample.
+        shape: Size (z, x, y) of the result.
+
+    Returns:
+        (B, 1, *shape) in [0, 1]; positions outside the region are 0 (as padding is).
+    """
+    size = (images.shape[0], 1, *shape)
+    theta = _normalised_affine(parameters, images.shape[2:], shape).to(images)
+    grid = functional.affine_grid(theta, list(size), align_corners=False)
+    sampled = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    column = (-1, 1, 1, 1, 1)
+    scale, shift, gamma = (
+        values.to(images).view(column)
+        for values in (parameters.intensity_scale, parameters.intensity_shift, parameters.gamma)
+    )
+    return (sampled * scale + shift).clamp_(0, 1).pow(gamma)
+
+
+def centre_crop(images: Tensor, shape: Shape = INPUT_SHAPE) -> Tensor:
+    """The middle (B, 1, *shape) of regions (B, 1, z, x, y): what the network sees at inference."""
+    start = [(images.shape[axis + 2] - shape[axis]) // 2 for axis in range(3)]
+    z, x, y = (slice(first, first + n) for first, n in zip(start, shape, strict=True))
+    return images[:, :, z, x, y]
+
+
+def affine_mm(parameters: Parameters) -> Tensor:
+    """(B, 3, 4) maps from output to input positions, in mm along (x, y, z) relative to either centre.
+
+    An output position is flipped, divided by the magnification, rotated, and moved by the shift.
+    """
+    sin, cos = parameters.rotation_rad.sin(), parameters.rotation_rad.cos()
+    rotation = _about(2, sin, cos) @ _about(1, sin, cos) @ _about(0, sin, cos)
+    flip = torch.ones_like(parameters.scale)
+    flip[:, 0] = torch.where(parameters.flip, -1.0, 1.0)
+    linear = rotation @ torch.diag_embed(flip / parameters.scale)
+    return torch.cat([linear, parameters.shift_mm[:, :, None]], dim=2)
+
+
+def _about(axis: int, sin: Tensor, cos: Tensor) -> Tensor:
+    """(B, 3, 3) right-handed rotations about one axis of (x, y, z)."""
+    first, second = [(1, 2), (2, 0), (0, 1)][axis]
+    matrix = torch.eye(3).repeat(len(sin), 1, 1)
+    matrix[:, first, first] = matrix[:, second, second] = cos[:, axis]
+    matrix[:, second, first] = sin[:, axis]
+    matrix[:, first, second] = -sin[:, axis]
+    return matrix
+
+
+def _normalised_affine(parameters: Parameters, source: Sequence[int], target: Sequence[int]) -> Tensor:
+    """(B, 3, 4) in PyTorch's coordinates: [-1, 1] from face to face, ordered (y, x, z) for tensors (z, x, y)."""
+    spacing = torch.tensor(SPACING_MM)
+    half_source = spacing * torch.tensor([source[1], source[2], source[0]]) / 2
+    half_target = spacing * torch.tensor([target[1], target[2], target[0]]) / 2
+    affine = affine_mm(parameters)
+    affine = affine / half_source[None, :, None]
+    affine[:, :, :3] = affine[:, :, :3] * half_target[None, None, :]
+    order = [1, 0, 2]
+    return affine[:, order][:, :, [*order, 3]]

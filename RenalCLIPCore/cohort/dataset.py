@@ -1,0 +1,240 @@
+"""Samples and batches for learning, from a cohort's rows and its ROI store.
+
+A sample is named by a :class:`Draw` (row, seed) and depends on nothing else, so neither the number of loading processes
+nor an interruption changes what a run sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import CohortError
+from ..imaging.study import Phase
+from .augmentation import Augmentation, augment, centre_crop, draw_parameters
+from .roi_store import RoiStore
+from .table import TASK_CLASSES, CohortRow
+
+MISSING = -1
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A sample to be made: index of the row, and the seed of its phase and augmentation.
+
+    ``phase`` fixes the phase; None draws one of those that the patient has.
+    """
+
+    row: int
+    seed: int
+    phase: Phase | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B samples.
+
+    Attributes:
+        images: (B, 1, z, x, y) float32 in [0, 1].
+        targets: Per name a (B,) tensor: class of each task (int64, -1 where not known); ``rfs_months`` (float32, NaN
+            where there is no follow-up) and ``rfs_event`` (int64, -1).
+        case_ids: Case of each sample.
+        phases: Phase of each sample.
+        seeds: Seed of each sample.
+    """
+
+    images: Tensor
+    targets: Mapping[str, Tensor]
+    case_ids: tuple[str, ...]
+    phases: tuple[Phase, ...]
+    seeds: tuple[int, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        targets = {name: values.to(device) for name, values in self.targets.items()}
+        return Batch(self.images.to(device), targets, self.case_ids, self.phases, self.seeds)
+
+
+class RoiDataset(Dataset[tuple[Tensor, Draw, Phase]]):
+    """Regions of the given rows.
+
+    Args:
+        rows: Rows of one split.
+        store: Holds every row's regions.
+
+    Raises:
+        CohortError: The store lacks a row.
+    """
+
+    def __init__(self, rows: Sequence[CohortRow], store: RoiStore) -> None:
+        absent = sum(row.case_id not in store for row in rows)
+        if absent:
+            raise CohortError(
+                f"{absent} of {len(rows)} rows are not in the ROI store {store.folder.name}; build it again."
+            )
+        self.rows = tuple(rows)
+        self.store = store
+        self.targets = stack_targets(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Size (z, x, y) of what the network sees."""
+        x, y, z = self.store.spec.input_shape
+        return (z, x, y)
+
+    def phases(self, row: int) -> tuple[Phase, ...]:
+        """Phases that a row has."""
+        return self.store.phases(self.rows[row].case_id)
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, Draw, Phase]:
+        phase = draw.phase
+        if phase is None:
+            available = self.phases(draw.row)
+            phase = available[int(np.random.default_rng(draw.seed).integers(len(available)))]
+        array = self.store.read(self.rows[draw.row].case_id, phase)
+        image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+        return image[None], draw, phase
+
+    def collate(self, samples: Sequence[tuple[Tensor, Draw, Phase]]) -> Batch:
+        """Samples as one batch."""
+        images, draws, phases = zip(*samples, strict=True)
+        index = torch.tensor([draw.row for draw in draws])
+        return Batch(
+            torch.stack(images),
+            {name: values[index] for name, values in self.targets.items()},
+            tuple(self.rows[draw.row].case_id for draw in draws),
+            tuple(phases),
+            tuple(draw.seed for draw in draws),
+        )
+
+
+def stack_targets(rows: Sequence[CohortRow]) -> dict[str, Tensor]:
+    """The targets of :class:`Batch` for all rows."""
+    targets = {task: torch.tensor([row.labels.get(task, MISSING) for row in rows]) for task in TASK_CLASSES}
+    follow_up = [row.follow_up.get("rfs") for row in rows]
+    targets["rfs_months"] = torch.tensor([item.months if item else float("nan") for item in follow_up])
+    targets["rfs_event"] = torch.tensor([int(item.event) if item else MISSING for item in follow_up])
+    return targets
+
+
+class EpochPlan:
+    """Which samples an epoch consists of, in which order: a function of the seed and the epoch.
+
+    Args:
+        count: Number of rows.
+        batch_size: Samples per batch; a last, smaller batch is left out unless it is the only one.
+        seed: Of order and samples.
+        weights: Relative frequency of each row (drawn with replacement), or None for every row once.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, weights: Sequence[float] | None = None) -> None:
+        self.count = count
+        self.batch_size = min(batch_size, count)
+        self.seed = seed
+        self.shares = None if weights is None else np.asarray(weights, dtype=float) / float(np.sum(weights))
+
+    def __len__(self) -> int:
+        return self.count // self.batch_size
+
+    def batches(self, epoch: int) -> list[list[Draw]]:
+        """The batches of one epoch."""
+        generator = np.random.default_rng((self.seed, epoch))
+        if self.shares is None:
+            order = generator.permutation(self.count)
+        else:
+            order = generator.choice(self.count, size=self.count, p=self.shares)
+        seeds = generator.integers(2**62, size=self.count)
+        draws = [Draw(int(row), int(seed)) for row, seed in zip(order, seeds, strict=True)]
+        return [draws[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))]
+
+
+def balanced_weights(rows: Sequence[CohortRow], tasks: Sequence[str]) -> list[float]:
+    """Sampling weights that give the classes of a task equal shares; for several tasks, their mean.
+
+    A row without a label of a task counts there with the mean weight.
+    """
+    total = np.zeros(len(rows))
+    for task in tasks:
+        labels = np.array([row.labels.get(task, MISSING) for row in rows])
+        known = labels >= 0
+        weights = np.ones(len(rows))
+        if known.any():
+            counts = np.bincount(labels[known])
+            weights[known] = known.sum() / (np.count_nonzero(counts) * counts[labels[known]])
+        total += weights
+    return [float(value) for value in total / max(len(tasks), 1)]
+
+
+class RoiData:
+    """The training and validation batches of a run (see :class:`RenalCLIPCore.training.loop.TrainingData`).
+
+    Args:
+        training: Rows to learn from.
+        validation: Rows to choose the checkpoint on.
+        plan: Order of the training samples.
+        augmentation: Applied to the training samples.
+        workers: Loading processes; 0 loads in the own process.
+    """
+
+    def __init__(
+        self,
+        training: RoiDataset,
+        validation: RoiDataset,
+        plan: EpochPlan,
+        augmentation: Augmentation,
+        workers: int = 0,
+    ) -> None:
+        self.training_set = training
+        self.validation_set = validation
+        self.plan = plan
+        self.augmentation = augmentation
+        self.workers = workers
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Number of training batches in every epoch."""
+        return len(self.plan)
+
+    def training(self, epoch: int, start: int, device: torch.device) -> Iterator[Batch]:
+        """The augmented batches of an epoch from the ``start``-th on."""
+        shape = self.training_set.input_shape
+        for batch in _load(self.training_set, self.plan.batches(epoch)[start:], self.workers):
+            there = batch.to(device)
+            margin = there.images.shape[3] - shape[1]
+            images = augment(there.images, draw_parameters(self.augmentation, batch.seeds, margin), shape)
+            yield Batch(images, there.targets, batch.case_ids, batch.phases, batch.seeds)
+
+    def validation(self, device: torch.device) -> Iterator[Batch]:
+        """Every phase of every validation row, centre crops, unaugmented."""
+        return every_phase(self.validation_set, self.plan.batch_size, device, self.workers)
+
+
+def every_phase(dataset: RoiDataset, batch_size: int, device: torch.device, workers: int = 0) -> Iterator[Batch]:
+    """Batches of the centre crops of every phase of every row, row by row."""
+    draws = [Draw(row, 0, phase) for row in range(len(dataset)) for phase in dataset.phases(row)]
+    plan = [draws[i : i + batch_size] for i in range(0, len(draws), batch_size)]
+    for batch in _load(dataset, plan, workers):
+        there = batch.to(device)
+        images = centre_crop(there.images, dataset.input_shape)
+        yield Batch(images, there.targets, batch.case_ids, batch.phases, batch.seeds)
+
+
+def _load(dataset: RoiDataset, plan: list[list[Draw]], workers: int) -> Iterator[Batch]:
+    # a forked worker would inherit the dead event loop of zarr
+    return iter(
+        DataLoader(
+            dataset,
+            batch_sampler=plan,
+            num_workers=workers,
+            collate_fn=dataset.collate,
+            multiprocessing_context="spawn" if workers else None,
+        )
+    )
