@@ -1,0 +1,168 @@
+"""The image encoder: a 3-D ResNet-18 with parameter-free shortcuts and one linear projection (paper, section 4.2).
+
+At full size (width 64, embedding 4096) it has exactly 35,087,424 parameters. Tensor names are those of the public
+checkpoints, except that their ``global_embedding.head`` is called ``projection``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+NETWORK_SHAPE_XYZ = (128, 128, 32)
+
+
+class Precision(StrEnum):
+    """How inference computes: ``exact`` in float32, ``fast`` in bfloat16 where autocast allows it."""
+
+    EXACT = "exact"
+    FAST = "fast"
+
+
+@contextmanager
+def computing(precision: Precision, device: torch.device, *, gradients: bool = False) -> Iterator[None]:
+    """Context of every inference: no gradients unless asked for, and autocast to bfloat16 in the fast mode."""
+    with (
+        torch.set_grad_enabled(gradients),
+        torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision is Precision.FAST),
+    ):
+        yield
+
+
+def network_input(rois: npt.NDArray[np.float32], crop: tuple[int, int, int] = NETWORK_SHAPE_XYZ) -> Tensor:
+    """Centre-crop regions of interest and order their axes as the network wants them.
+
+    Args:
+        rois: (batch, x, y, z) in [0, 1], at least as large as ``crop``.
+        crop: Voxels kept along (x, y, z).
+
+    Returns:
+        (batch, 1, z, x, y) float32, contiguous.
+    """
+    start = [(have - want) // 2 for have, want in zip(rois.shape[1:], crop, strict=True)]
+    window = tuple(slice(first, first + want) for first, want in zip(start, crop, strict=True))
+    cropped = rois[(slice(None), *window)].transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(cropped, dtype=np.float32)).unsqueeze(1)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3x3 convolutions and a shortcut without parameters ("type A").
+
+    The shortcut takes every ``stride``-th voxel and fills the new channels with zeros. Its gradient flows.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv3d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm3d(channels_out)
+        self.conv2 = nn.Conv3d(channels_out, channels_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm3d(channels_out)
+        self.stride = stride
+        self.new_channels = channels_out - channels_in
+
+    def shortcut(self, x: Tensor) -> Tensor:
+        """The parameter-free shortcut: strided input, padded with zero channels at the end."""
+        if self.stride > 1:
+            x = x[:, :, :: self.stride, :: self.stride, :: self.stride]
+        return functional.pad(x, (0, 0, 0, 0, 0, 0, 0, self.new_channels)) if self.new_channels else x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, D, H, W) -> (B, channels_out, D', H', W')."""
+        out = functional.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return functional.relu(out + self.shortcut(x))
+
+
+class RenalEncoder(nn.Module):
+    """3-D ResNet-18 over one region of interest.
+
+    Args:
+        width: Channels of the first stage; the features have ``8 * width``.
+        embedding_dim: Size of the image-text space; 0 leaves the projection out (fine-tuned task encoders).
+        generator: Source of the initial weights; torch's global one when None.
+    """
+
+    def __init__(self, width: int = 64, embedding_dim: int = 4096, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.width = width
+        self.embedding_dim = embedding_dim
+        self.conv1 = nn.Conv3d(1, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm3d(width)
+        self.layer1 = _stage(width, width, 1)
+        self.layer2 = _stage(width, 2 * width, 2)
+        self.layer3 = _stage(2 * width, 4 * width, 2)
+        self.layer4 = _stage(4 * width, 8 * width, 2)
+        self.projection = nn.Linear(8 * width, embedding_dim) if embedding_dim else None
+        initialise(self, generator)
+
+    @property
+    def feature_dim(self) -> int:
+        """Size of the pooled features."""
+        return 8 * self.width
+
+    def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Activations after each stage.
+
+        Args:
+            x: (B, 1, z, x, y), for the paper (B, 1, 32, 128, 128) in [0, 1].
+
+        Returns:
+            Four tensors (B, width * 2**s, z / 2**(s+2), x / 2**(s+2), y / 2**(s+2)) for s = 0..3.
+        """
+        x = functional.relu(self.bn1(self.conv1(x)))
+        first = self.layer1(functional.max_pool3d(x, 3, stride=2, padding=1))
+        second = self.layer2(first)
+        third = self.layer3(second)
+        return first, second, third, self.layer4(third)
+
+    @staticmethod
+    def pool(activation: Tensor) -> Tensor:
+        """Global average of the last stage: (B, C, D, H, W) -> (B, C)."""
+        return activation.mean(dim=(2, 3, 4))
+
+    def project(self, features: Tensor) -> Tensor:
+        """Features (B, 8 * width) -> L2-normalised embeddings (B, embedding_dim)."""
+        if self.projection is None:
+            raise ValueError("this encoder has no projection")
+        return functional.normalize(self.projection(features).float(), dim=-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, z, x, y) -> pooled features (B, 8 * width)."""
+        return self.pool(self.stages(x)[3])
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, 1, z, x, y) -> L2-normalised embeddings (B, embedding_dim)."""
+        return self.project(self(x))
+
+
+def initialise(module: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Initial weights of encoder and heads.
+
+    Convolutions: Kaiming normal over the outgoing connections; linear layers: normal with standard deviation 0.02,
+    truncated at two standard deviations, bias 0; batch norm: weight 1, bias 0.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv3d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", generator=generator)
+        elif isinstance(part, nn.Linear):
+            nn.init.trunc_normal_(part.weight, std=0.02, a=-0.04, b=0.04, generator=generator)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of parameters (buffers not counted)."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
+    blocks: list[Any] = [ResidualBlock(channels_in, channels_out, stride), ResidualBlock(channels_out, channels_out, 1)]
+    return nn.Sequential(*blocks)

@@ -1,0 +1,75 @@
+"""Weights and networks: strict filling, reading and writing of safetensors files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..errors import BundleError, WeightsMismatchError
+from .encoder import RenalEncoder
+from .heads import ClassificationHead, SurvivalHead
+from .manifest import Task
+
+
+def empty_encoder(width: int, embedding_dim: int) -> RenalEncoder:
+    with torch.device("meta"):
+        return RenalEncoder(width, embedding_dim)
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Put weights into a network; every tensor must be there, none left over, all of the right shape and finite.
+
+    Raises:
+        WeightsMismatchError: They are not; the message names the first few.
+    """
+    wanted = network.state_dict()
+    missing = [name for name in wanted if name not in tensors]
+    extra = [name for name in tensors if name not in wanted]
+    shapes = [
+        f"{name} {tuple(tensors[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in wanted.items()
+        if name in tensors and tensors[name].shape != value.shape
+    ]
+    for words, names in (("lacks", missing), ("holds the unexpected", extra), ("has another shape for", shapes)):
+        if names:
+            raise WeightsMismatchError(f"{source} {words} {listed(names)}; weights and architecture must agree.")
+    ready = {name: tensors[name].to(value.dtype) for name, value in wanted.items()}
+    for name, tensor in ready.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise WeightsMismatchError(f"{source} holds values that are not finite in {name}.")
+    network.load_state_dict(ready, assign=True)
+
+
+def make_head(task: Task, features: int) -> nn.Module:
+    """The head of a task, with initial weights."""
+    if task.kind == "survival":
+        return SurvivalHead(features, task.hidden)
+    return ClassificationHead(features, len(task.classes), task.hidden)
+
+
+def check_architecture(network: nn.Module, wanted: nn.Module, what: str) -> None:
+    have = {name: value.shape for name, value in network.state_dict().items()}
+    need = {name: value.shape for name, value in wanted.state_dict().items()}
+    wrong = [name for name in {**need, **have} if have.get(name) != need.get(name)]
+    if wrong:
+        raise WeightsMismatchError(f"{what} is not of the manifest's architecture: {listed(wrong)}.")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{path.name} is no readable safetensors file.") from error
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, path)
+
+
+def listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
