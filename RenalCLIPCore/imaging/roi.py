@@ -143,13 +143,6 @@ def extract_rois(
     return {phase: _extract(phase, volume, crop, spec, transforms.get(phase)) for phase, volume in volumes.items()}
 
 
-def network_input(roi: Roi, spec: RoiSpec = RoiSpec()) -> npt.NDArray[np.float32]:
-    """Centre crop of a cube, transposed to the network's (channel, z, x, y)."""
-    start = [(roi.array.shape[a] - spec.input_shape[a]) // 2 for a in range(3)]
-    window = tuple(slice(start[a], start[a] + spec.input_shape[a]) for a in range(3))
-    return np.ascontiguousarray(roi.array[window].transpose(2, 0, 1)[None])
-
-
 def sample_labels(labels: Volume, geometry: Geometry) -> Volume:
     """A label map on a cube's grid, by nearest neighbour (0 outside)."""
     return labels.resample_to(geometry, nearest=True, fill=0.0)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from RenalCLIPCore.errors import CentreError
-from RenalCLIPCore.imaging.roi import RoiSpec, extract_rois, locate_crop, network_input
+from RenalCLIPCore.imaging.roi import RoiSpec, extract_rois, locate_crop
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import Geometry, Volume
 from Testing.Benchmarks.naive_roi import naive_rois
@@ -137,14 +137,6 @@ def test_the_cube_is_140_by_140_by_160_mm_around_the_centre():
     assert np.allclose(low, (-60.5, -90.5, -75.5))
     assert np.allclose(high - low, (140, 140, 160))
     assert crop.roi_geometry.spacing_mm == pytest.approx((1.0, 1.0, 5.0))
-
-
-def test_network_input_is_the_centre_crop_ordered_channel_z_x_y():
-    volume = smooth_volume()
-    roi = extract_rois({Phase.A: volume}, volume.geometry, CENTRE)[Phase.A]
-    tensor = network_input(roi)
-    assert tensor.shape == (1, 32, 128, 128)
-    assert tensor[0, 5, 7, 9] == roi.array[6 + 7, 6 + 9, 5]
 
 
 @pytest.mark.parametrize(
