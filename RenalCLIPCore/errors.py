@@ -109,6 +109,18 @@ class CohortError(RenalCLIPError):
     code = "cohort"
 
 
+class TrainingError(RenalCLIPError):
+    """A training run cannot go on: the loss is not finite, or a run and its configuration do not belong together."""
+
+    code = "training"
+
+
+class UndefinedMeasureError(RenalCLIPError):
+    """A measure is not defined for the data, for instance an AUROC where only one class occurs."""
+
+    code = "undefined_measure"
+
+
 class OutputError(RenalCLIPError):
     """Results cannot be written where they were asked for."""
 
