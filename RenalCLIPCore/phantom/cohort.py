@@ -1,0 +1,224 @@
+"""A cohort of phantoms on disk: phases, labels and truth per patient, and one table."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigurationError, OutputError
+from ..imaging.study import Phase
+from ..imaging.volume import write_volume
+from .anatomy import PhantomPatient, draw_patient
+from .grids import crop_geometry
+from .histology import Histology
+from .render import Acquisition, TissueMap, render_labels, render_phase
+from .streams import stream
+from .truth import PhantomTruth, read_truth, truth, write_truth
+
+Progress = Callable[[float, str], None]
+TABLE = "cohort.csv"
+LABELS_FILE = "labels.nii.gz"
+TRUTH_FILE = "truth.json"
+COLUMNS = (
+    "patient", "site", "split", "side", "centre_l_mm", "centre_p_mm", "centre_s_mm", "path_N", "path_A", "path_V",
+    "path_D", "path_labels", "renal_r", "renal_e", "renal_n", "renal_a", "renal_l", "malignancy", "aggressiveness",
+    "histology", "rfs_months", "rfs_event", "oracle_malignancy", "oracle_aggressiveness", "oracle_log_hazard",
+)  # fmt: skip
+# Share of patients with each phase in a surgical cohort where nearly all have the portal phases.
+PHASE_SHARES: Mapping[Phase, float] = {Phase.N: 0.90, Phase.A: 0.93, Phase.V: 0.95, Phase.D: 0.60}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A hospital's habits: reconstruction, noise and slice thickness ranges, and the spread of contrast timing."""
+
+    kernel_mm: tuple[float, float]
+    noise_hu: tuple[float, float]
+    grain_mm: tuple[float, float]
+    slice_mm: tuple[float, ...]
+    timing_sd: float
+
+
+SITES: Mapping[str, Site] = {
+    "internal": Site((0.45, 0.65), (8.0, 14.0), (0.45, 0.65), (3.0,), 1.0),
+    "external": Site((0.5, 1.1), (8.0, 22.0), (0.4, 0.9), (2.5, 3.0, 5.0), 1.6),
+}
+
+
+@dataclass(frozen=True)
+class CohortPlan:
+    """What to make.
+
+    Attributes:
+        patients: Number of patients.
+        seed: Patients of different seeds differ.
+        site: A key of ``SITES``.
+        split: Written into the table (``train``, ``validation``, ``test``).
+        phases: The same phases for everyone, or None to draw them in realistic proportions (at least A or V).
+        in_plane_mm: In-plane voxel spacing.
+        prior: Weights of the histologies, None for the default proportions.
+        breathing_mm: Standard deviation of the patient's shift along z between the phases.
+    """
+
+    patients: int
+    seed: int
+    site: str = "internal"
+    split: str = "train"
+    phases: tuple[Phase, ...] | None = tuple(Phase)
+    in_plane_mm: float = 1.0
+    prior: Mapping[Histology, float] | None = None
+    breathing_mm: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.patients < 1:
+            raise ConfigurationError(f"At least one patient is needed, not {self.patients}.")
+        if self.site not in SITES:
+            raise ConfigurationError(f"There is no site {self.site!r}; choose one of: {', '.join(SITES)}.")
+        if self.phases is not None and not {Phase.A, Phase.V} & set(self.phases):
+            raise ConfigurationError("An arterial or a venous phase is needed among the phases (A or V).")
+        if not 0.3 <= self.in_plane_mm <= 5:
+            raise ConfigurationError(f"An in-plane spacing of 0.3 to 5 mm is needed, not {self.in_plane_mm}.")
+
+
+def patient_id(plan: CohortPlan, index: int) -> str:
+    """Pseudonym of the patient at a position of the plan."""
+    return f"{plan.site}-{plan.seed}-{index:05d}"
+
+
+def patient_seed(plan: CohortPlan, index: int) -> int:
+    """Seed of the patient at a position; it does not depend on the number of patients."""
+    return int(stream(plan.seed, f"{plan.site}.patient.{index}").integers(1 << 62))
+
+
+def write_cohort(out: Path, plan: CohortPlan, *, processes: int = 1, progress: Progress | None = None) -> Path:
+    """Write a cohort and return the path of its table.
+
+    Patients that are already there are kept; a broken-off run continues. The files do not depend on ``processes``.
+
+    Args:
+        out: Folder, made when absent.
+        plan: What to make.
+        processes: Worker processes.
+        progress: Called with the fraction done; may raise ``Cancelled``.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {out.name} cannot be made: {error.strerror}.") from error
+    missing = [i for i in range(plan.patients) if not (out / patient_id(plan, i)).is_dir()]
+    report = progress or (lambda fraction, words: None)
+    done = plan.patients - len(missing)
+    for finished in _finished(out, plan, missing, processes):
+        report((done + finished) / plan.patients, f"patient {done + finished} of {plan.patients}")
+    return _write_table(out, plan)
+
+
+def write_patient(out: Path, plan: CohortPlan, index: int) -> Path:
+    """Write one patient's folder by atomic rename and return its path."""
+    folder = out / patient_id(plan, index)
+    partial = out / f".partial-{folder.name}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        _fill(partial, plan, index)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def planned_patient(plan: CohortPlan, index: int) -> PhantomPatient:
+    """The patient at a position of the plan."""
+    return draw_patient(patient_seed(plan, index), prior=plan.prior, timing_sd=SITES[plan.site].timing_sd)
+
+
+def planned_phases(plan: CohortPlan, index: int) -> tuple[Phase, ...]:
+    """The phases of the patient at a position of the plan."""
+    if plan.phases is not None:
+        return plan.phases
+    g = stream(patient_seed(plan, index), "phases")
+    while True:
+        drawn = tuple(phase for phase in Phase if g.uniform() < PHASE_SHARES[phase])
+        if {Phase.A, Phase.V} & set(drawn):
+            return drawn
+
+
+def _fill(folder: Path, plan: CohortPlan, index: int) -> None:
+    patient = planned_patient(plan, index)
+    site, g = SITES[plan.site], stream(patient.seed, "acquisition")
+    acquisition = Acquisition(g.uniform(*site.kernel_mm), g.uniform(*site.noise_hu), g.uniform(*site.grain_mm))
+    geometry = crop_geometry(patient, in_plane_mm=plan.in_plane_mm, slice_mm=float(g.choice(site.slice_mm)))
+    tissues = TissueMap(patient, geometry)
+    for phase in planned_phases(plan, index):
+        shift = plan.breathing_mm * float(stream(patient.seed, f"breathing.{phase.value}").normal())
+        volume = render_phase(
+            patient, phase, geometry, patient.seed,
+            tissues=tissues, acquisition=acquisition, shift_mm=(0.0, 0.0, shift),
+        )  # fmt: skip
+        write_volume(volume, folder / f"{phase.value}.nii.gz")
+    write_volume(render_labels(patient, geometry), folder / LABELS_FILE)
+    write_truth(truth(patient), folder / TRUTH_FILE)
+
+
+def _finished(out: Path, plan: CohortPlan, indices: Sequence[int], processes: int) -> Any:
+    """Yield the number of patients finished, one by one."""
+    if processes <= 1:
+        for count, index in enumerate(indices, 1):
+            write_patient(out, plan, index)
+            yield count
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(write_patient, out, plan, index) for index in indices}
+        count = 0
+        try:
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    count += 1
+                    yield count
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _write_table(out: Path, plan: CohortPlan) -> Path:
+    partial = out / f".partial-{TABLE}"
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for index in range(plan.patients):
+            writer.writerow(_row(out / patient_id(plan, index), plan))
+    partial.replace(out / TABLE)
+    return out / TABLE
+
+
+def _row(folder: Path, plan: CohortPlan) -> dict[str, Any]:
+    value: PhantomTruth = read_truth(folder / TRUTH_FILE)
+    primary, renal, tumour = value.primary, value.renal, value.tumour
+    if primary is None or renal is None or tumour is None:
+        raise OutputError(f"{folder.name} has no lesion; remove the folder and run again.")
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
+    row.update(patient=folder.name, site=plan.site, split=plan.split, side=primary.side)
+    for axis, position in zip("lps", primary.centre_lps_mm, strict=True):
+        row[f"centre_{axis}_mm"] = f"{position:.3f}"
+    for phase in Phase:
+        if (folder / f"{phase.value}.nii.gz").is_file():
+            row[f"path_{phase.value}"] = f"{folder.name}/{phase.value}.nii.gz"
+    row["path_labels"] = f"{folder.name}/{LABELS_FILE}"
+    row.update({f"renal_{c}": getattr(renal, c) for c in "renal"})
+    for name in ("malignancy", "aggressiveness", "histology", "rfs_months", "rfs_event", "oracle_malignancy",
+                 "oracle_aggressiveness", "oracle_log_hazard"):  # fmt: skip
+        item = getattr(tumour, name)
+        row[name] = "" if item is None else f"{item:.6g}" if isinstance(item, float) else item
+    return row
