@@ -12,11 +12,12 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from ..errors import BundleError, OutputError
+from ..errors import BundleError, OutputError, WeightsMismatchError
 from .bundle_parts import (
     INDEX_CASES_FILE,
     INDEX_FILE,
@@ -34,8 +35,8 @@ from .bundle_parts import (
 )
 from .encoder import Precision, RenalEncoder
 from .feature_statistics import FeatureStatistics
-from .manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, BundleManifest, Task
-from .weights import check_architecture, empty_encoder, fill, make_head, read_tensors, save_tensors
+from .manifest import MANIFEST_FILE, BundleManifest, Task, read_manifest
+from .weights import check_architecture, empty_encoder, fill, listed, make_head, read_tensors, save_tensors
 
 ENCODER_FILE = "encoder.safetensors"
 HEADS_FILE = "heads.safetensors"
@@ -123,8 +124,9 @@ class Bundle:
         fill(encoder, read_tensors(folder / ENCODER_FILE), ENCODER_FILE)
         own = {task.name: _own_encoder(folder, manifest, task) for task in manifest.tasks if task.own_encoder}
         heads = _load_heads(folder, manifest)
-        for network in (encoder, *own.values(), *heads.values()):
-            network.eval().requires_grad_(False).to(where, memory_format=torch.channels_last_3d)
+        networks: tuple[Any, ...] = (encoder, *own.values(), *heads.values())
+        for network in networks:
+            network.eval().requires_grad_(False).to(where).to(memory_format=torch.channels_last_3d)
         return Bundle(
             folder,
             manifest,
@@ -161,24 +163,6 @@ def verify(folder: Path) -> BundleManifest:
     return manifest
 
 
-def read_manifest(folder: Path) -> BundleManifest:
-    """Read ``bundle.yaml`` alone.
-
-    Raises:
-        BundleError: It is missing, too large, or malformed.
-    """
-    path = folder / MANIFEST_FILE
-    try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise BundleError(f"{MANIFEST_FILE} is larger than {MAX_MANIFEST_BYTES >> 20} MB and is not read.")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BundleError(f"A bundle is a folder with {MANIFEST_FILE}, but {folder.name!r} has none.") from error
-    except UnicodeDecodeError as error:
-        raise BundleError(f"{MANIFEST_FILE} is not UTF-8 text; take an undamaged copy of the bundle.") from error
-    return BundleManifest.from_yaml(text)
-
-
 def write_bundle(folder: Path, contents: BundleContents, *, overwrite: bool = False) -> BundleManifest:
     """Write a bundle by atomic rename and return its manifest, with ``files``.
 
@@ -198,6 +182,7 @@ def write_bundle(folder: Path, contents: BundleContents, *, overwrite: bool = Fa
         files = {path: file_hash(partial / path) for path in sorted(_present(partial))}
         manifest = contents.manifest.model_copy(update={"files": files})
         (partial / MANIFEST_FILE).write_text(manifest.to_yaml(), encoding="utf-8")
+        Bundle.load(partial)
         _swap(partial, folder)
     except OSError as error:
         raise OutputError(f"The bundle cannot be written to {folder.name!r}: {error.strerror}.") from error
@@ -252,10 +237,19 @@ def _own_encoder(folder: Path, manifest: BundleManifest, task: Task) -> RenalEnc
 def _load_heads(folder: Path, manifest: BundleManifest) -> dict[str, nn.Module]:
     if not manifest.tasks:
         return {}
-    with torch.device("meta"):
-        heads = nn.ModuleDict({task.name: make_head(task, 8 * manifest.architecture.width) for task in manifest.tasks})
-    fill(heads, read_tensors(folder / HEADS_FILE), HEADS_FILE)
-    return dict(heads.items())
+    tensors = read_tensors(folder / HEADS_FILE)
+    heads: dict[str, nn.Module] = {}
+    for task in manifest.tasks:
+        prefix = f"{task.name}."
+        own = {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
+        with torch.device("meta"):
+            heads[task.name] = make_head(task, 8 * manifest.architecture.width)
+        fill(heads[task.name], own, f"{HEADS_FILE} ({task.name})")
+    if tensors:
+        raise WeightsMismatchError(
+            f"{HEADS_FILE} holds the unexpected {listed(list(tensors))}; the bundle is not used."
+        )
+    return heads
 
 
 def _check_target(folder: Path, overwrite: bool) -> None:
@@ -280,6 +274,8 @@ def _check_contents(contents: BundleContents) -> None:
     for name, (declared, given) in parts.items():
         if declared != given:
             raise BundleError(f"The manifest and the contents disagree about {name}: give both or neither.")
+    if contents.segmentation is not None and not (contents.segmentation / "dataset.json").is_file():
+        raise BundleError("The segmentation model must be an nnU-Net model folder, with dataset.json in it.")
     if set(contents.heads) != {task.name for task in manifest.tasks}:
         raise BundleError("Each task of the manifest needs a head of its name, and no other heads are allowed.")
     if set(contents.task_encoders) != {task.name for task in manifest.tasks if task.own_encoder}:
@@ -300,7 +296,12 @@ def _write_parts(folder: Path, contents: BundleContents) -> None:
         (folder / "encoders").mkdir(exist_ok=True)
         save_tensors(encoder.state_dict(), folder / _own_encoder_file(name))
     if contents.heads:
-        save_tensors(nn.ModuleDict(dict(contents.heads)).state_dict(), folder / HEADS_FILE)
+        heads = {
+            f"{task}.{name}": value
+            for task, head in contents.heads.items()
+            for name, value in head.state_dict().items()
+        }
+        save_tensors(heads, folder / HEADS_FILE)
     if contents.prompts is not None:
         write_prompts(folder, contents.prompts)
     if contents.index is not None:

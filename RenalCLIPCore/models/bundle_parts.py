@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
 from ..errors import BundleError, WeightsMismatchError
@@ -24,17 +25,20 @@ PROMPT_TEXTS_FILE = "prompts.json"
 INDEX_FILE = "index.safetensors"
 INDEX_CASES_FILE = "index.json"
 _MAX_JSON_BYTES = 256 << 20
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class TaskPrompts:
-    """Prompts of one task.
+    """Prompts of one task of two classes.
 
     Attributes:
+        classes: Names of the negative and the positive class.
         texts: Per class, in the order of the task's classes: its prompts.
         embeddings: Per class, (prompts, embedding_dim) float32, L2-normalised.
     """
 
+    classes: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]
     embeddings: tuple[npt.NDArray[np.float32], ...]
 
@@ -54,60 +58,49 @@ class CaseIndex:
     facts: tuple[dict[str, str], ...]
 
 
+class _IndexCase(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    case_id: str
+    facts: dict[str, str]
+
+
+_PROMPT_TEXTS: TypeAdapter[dict[str, dict[str, list[str]]]] = TypeAdapter(dict[str, dict[str, list[str]]])
+_INDEX_CASES: TypeAdapter[list[_IndexCase]] = TypeAdapter(list[_IndexCase])
+
+
 def load_prompts(folder: Path, manifest: BundleManifest) -> dict[str, TaskPrompts] | None:
+    """Prompts by task name, or None when the manifest has none."""
     if not manifest.prompts:
         return None
-    texts = _json(folder / PROMPT_TEXTS_FILE)
+    texts = _json(folder / PROMPT_TEXTS_FILE, _PROMPT_TEXTS)
+    if not all(len(classes) == 2 and all(classes.values()) for classes in texts.values()):
+        raise BundleError(f"{PROMPT_TEXTS_FILE}: each task needs two classes with at least one prompt each.")
     arrays = read_tensors(folder / PROMPTS_FILE)
-    if not _is_prompt_texts(texts):
-        raise BundleError(f"{PROMPT_TEXTS_FILE} must hold, per task, a list of prompts for each class.")
-    expected = {
-        f"{task}/{number}": len(prompts) for task, classes in texts.items() for number, prompts in enumerate(classes)
-    }
-    _check_embeddings(arrays, expected, manifest, PROMPTS_FILE)
+    rows = {f"{task}/{n}": len(some) for task, classes in texts.items() for n, some in enumerate(classes.values())}
+    _check_embeddings(arrays, rows, manifest, PROMPTS_FILE)
     return {
         task: TaskPrompts(
-            tuple(tuple(prompts) for prompts in classes),
+            tuple(classes),
+            tuple(tuple(prompts) for prompts in classes.values()),
             tuple(arrays[f"{task}/{number}"].float().numpy() for number in range(len(classes))),
         )
         for task, classes in texts.items()
     }
 
 
-def _is_prompt_texts(texts: Any) -> bool:
-    return isinstance(texts, dict) and all(
-        isinstance(classes, list)
-        and len(classes) >= 2
-        and all(
-            isinstance(prompts, list) and prompts and all(isinstance(p, str) for p in prompts) for prompts in classes
-        )
-        for classes in texts.values()
-    )
-
-
 def load_index(folder: Path, manifest: BundleManifest) -> CaseIndex | None:
+    """Cases to compare with, or None when the manifest has none."""
     if not manifest.index:
         return None
-    cases = _json(folder / INDEX_CASES_FILE)
-    if not isinstance(cases, list) or not cases or not all(_is_case(case) for case in cases):
-        raise BundleError(f"{INDEX_CASES_FILE} must be a list of cases, each with case_id and facts (text by name).")
+    cases = _json(folder / INDEX_CASES_FILE, _INDEX_CASES)
     arrays = read_tensors(folder / INDEX_FILE)
     _check_embeddings(arrays, {"embeddings": len(cases)}, manifest, INDEX_FILE)
-    ids = tuple(case["case_id"] for case in cases)
-    return CaseIndex(arrays["embeddings"].float().numpy(), ids, tuple(dict(case["facts"]) for case in cases))
-
-
-def _is_case(case: Any) -> bool:
-    return (
-        isinstance(case, dict)
-        and set(case) == {"case_id", "facts"}
-        and isinstance(case["case_id"], str)
-        and isinstance(case["facts"], dict)
-        and all(isinstance(value, str) for value in case["facts"].values())
-    )
+    embeddings = arrays["embeddings"].float().numpy()
+    return CaseIndex(embeddings, tuple(case.case_id for case in cases), tuple(case.facts for case in cases))
 
 
 def load_statistics(folder: Path, manifest: BundleManifest) -> FeatureStatistics | None:
+    """Statistics of the training features, or None when the manifest has none."""
     if manifest.out_of_distribution is None:
         return None
     arrays = read_tensors(folder / STATISTICS_FILE)
@@ -125,7 +118,8 @@ def load_statistics(folder: Path, manifest: BundleManifest) -> FeatureStatistics
 
 
 def write_prompts(folder: Path, prompts: Mapping[str, TaskPrompts]) -> None:
-    texts = {task: [list(class_texts) for class_texts in item.texts] for task, item in prompts.items()}
+    """Write texts and embeddings."""
+    texts = {task: dict(zip(item.classes, item.texts, strict=True)) for task, item in prompts.items()}
     arrays = {
         f"{task}/{number}": torch.from_numpy(np.asarray(embeddings, dtype=np.float32))
         for task, item in prompts.items()
@@ -136,6 +130,7 @@ def write_prompts(folder: Path, prompts: Mapping[str, TaskPrompts]) -> None:
 
 
 def write_index(folder: Path, index: CaseIndex) -> None:
+    """Write embeddings and facts."""
     save_tensors({"embeddings": torch.from_numpy(np.asarray(index.embeddings, dtype=np.float32))}, folder / INDEX_FILE)
     pairs = zip(index.case_ids, index.facts, strict=True)
     cases = [{"case_id": case_id, "facts": facts} for case_id, facts in pairs]
@@ -143,6 +138,7 @@ def write_index(folder: Path, index: CaseIndex) -> None:
 
 
 def write_statistics(folder: Path, statistics: FeatureStatistics) -> None:
+    """Write the statistics in float64."""
     values = {
         "mean": statistics.mean,
         "components": statistics.components,
@@ -169,10 +165,10 @@ def _check_embeddings(
             raise BundleError(f"{source}: the embeddings {name} are not L2-normalised.")
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path, kind: TypeAdapter[T]) -> T:
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:
             raise BundleError(f"{path.name} is larger than {_MAX_JSON_BYTES >> 20} MB and is not read.")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path.name} is no readable JSON file.") from error
+        return kind.validate_json(path.read_bytes(), strict=True)
+    except (OSError, ValidationError) as error:
+        raise BundleError(f"{path.name} is not of the expected form; take an undamaged copy of the bundle.") from error

@@ -108,20 +108,33 @@ class RenalEncoder(nn.Module):
         """Size of the pooled features."""
         return 8 * self.width
 
-    def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Activations after each stage.
+    @property
+    def layers(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+        """The four stages."""
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def activation(self, x: Tensor, stage: int = 4) -> Tensor:
+        """Activation after a stage (1 to 4).
 
         Args:
             x: (B, 1, z, x, y), for the paper (B, 1, 32, 128, 128) in [0, 1].
+            stage: 4 is the last.
 
         Returns:
-            Four tensors (B, width * 2**s, z / 2**(s+2), x / 2**(s+2), y / 2**(s+2)) for s = 0..3.
+            (B, width * 2**(s-1), z / 2**(s+1), x / 2**(s+1), y / 2**(s+1)) for stage s. Cell i along an axis has its
+            receptive field centred on input voxel ``stage_stride(s) * i``.
         """
         x = functional.relu(self.bn1(self.conv1(x)))
-        first = self.layer1(functional.max_pool3d(x, 3, stride=2, padding=1))
-        second = self.layer2(first)
-        third = self.layer3(second)
-        return first, second, third, self.layer4(third)
+        x = functional.max_pool3d(x, 3, stride=2, padding=1)
+        for layer in self.layers[:stage]:
+            x = layer(x)
+        return x
+
+    def features_after(self, activation: Tensor, stage: int) -> Tensor:
+        """Pooled features (B, 8 * width) from the activation after a stage."""
+        for layer in self.layers[stage:]:
+            activation = layer(activation)
+        return self.pool(activation)
 
     @staticmethod
     def pool(activation: Tensor) -> Tensor:
@@ -134,13 +147,23 @@ class RenalEncoder(nn.Module):
             raise ValueError("this encoder has no projection")
         return functional.normalize(self.projection(features).float(), dim=-1)
 
+    def drop_projection(self) -> None:
+        """Leave the projection out, as in the encoders of fine-tuned tasks."""
+        self.projection = None
+        self.embedding_dim = 0
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, 1, z, x, y) -> pooled features (B, 8 * width)."""
-        return self.pool(self.stages(x)[3])
+        return self.features_after(self.activation(x), 4)
 
     def embed(self, x: Tensor) -> Tensor:
         """(B, 1, z, x, y) -> L2-normalised embeddings (B, embedding_dim)."""
         return self.project(self(x))
+
+
+def stage_stride(stage: int) -> int:
+    """Input voxels from one cell to the next after a stage (1 to 4)."""
+    return int(2 ** (stage + 1))
 
 
 def initialise(module: nn.Module, generator: torch.Generator | None = None) -> None:

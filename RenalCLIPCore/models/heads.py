@@ -55,6 +55,7 @@ class SurvivalHead(nn.Module):
 
     def __init__(self, features: int, hidden: int = 128, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        self.hidden_units = hidden
         self.layers = nn.Sequential(
             nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)
         )

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -20,9 +20,11 @@ MAX_MANIFEST_BYTES = 4 << 20
 
 Words = Annotated[str, Field(min_length=1, max_length=4000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+TaskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Fusion = Literal["random-phase", "arterial-else-venous"]
 
 
 class _Part(BaseModel):
@@ -71,7 +73,7 @@ class Task(_Part):
         threshold_source: How it was obtained.
     """
 
-    name: Name
+    name: TaskName
     kind: Literal["classification", "survival"] = "classification"
     classes: tuple[Words, ...] = ()
     points: tuple[Annotated[int, Field(ge=0, le=3)], ...] = ()
@@ -109,7 +111,7 @@ class Risk(_Part):
         survival_high: The same of the high-risk group.
     """
 
-    task: Name = "rfs"
+    task: TaskName = "rfs"
     endpoint: Words = "recurrence-free survival"
     cohort: Words
     median: Finite
@@ -149,7 +151,7 @@ class BundleManifest(_Part):
     created: Words
     architecture: Architecture = Architecture()
     preprocessing: Preprocessing = Preprocessing()
-    fusion: Literal["random-phase", "arterial-else-venous"]
+    fusion: Fusion
     tasks: tuple[Task, ...] = ()
     risk: Risk | None = None
     out_of_distribution: OutOfDistributionRule | None = None
@@ -221,6 +223,24 @@ class BundleManifest(_Part):
             raise BundleError(f"{MANIFEST_FILE} cannot be used: {_first(error)}.") from error
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise BundleError(f"{MANIFEST_FILE} is not valid YAML; take an undamaged copy of the bundle.") from error
+
+
+def read_manifest(folder: Path) -> BundleManifest:
+    """Read ``bundle.yaml`` alone.
+
+    Raises:
+        BundleError: It is missing, too large, or malformed.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise BundleError(f"{MANIFEST_FILE} is larger than {MAX_MANIFEST_BYTES >> 20} MB and is not read.")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BundleError(f"A bundle is a folder with {MANIFEST_FILE}, but {folder.name!r} has none.") from error
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{MANIFEST_FILE} is not UTF-8 text; take an undamaged copy of the bundle.") from error
+    return BundleManifest.from_yaml(text)
 
 
 class _Loader(yaml.SafeLoader):
