@@ -1,5 +1,199 @@
-"""Commands."""
+"""Commands of learning: configuration, ROI store, training, and the bundle of a run."""
 
-from typing import Any
+from __future__ import annotations
 
-COMMANDS: list[Any] = []
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+Progress = Callable[[float, str], None]
+
+
+@contextmanager
+def progress_bar(words: str) -> Iterator[Progress]:
+    """A bar on stderr that follows a fraction from 0 to 1; silent where stderr is no terminal."""
+    from tqdm import tqdm
+
+    form = "{desc} {percentage:5.1f} % |{bar}| {elapsed} < {remaining}"
+    with tqdm(total=1.0, desc=words, bar_format=form, disable=None, mininterval=0.5) as bar:
+
+        def follow(fraction: float, text: str) -> None:
+            bar.set_description_str(text, refresh=False)
+            bar.update(fraction - bar.n)
+
+        yield follow
+
+
+def _add_configuration(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--config", type=Path, metavar="FILE", help="YAML file of the stage's configuration")
+    group.add_argument("--preset", metavar="NAME", help="shipped configuration, for instance phantom-demo")
+
+
+def _configuration(stage: str, config: Path | None, preset: str | None) -> Any:
+    from ..training.configuration import load_configuration, preset_path
+
+    return load_configuration(stage, preset_path(preset) if preset else config)
+
+
+@dataclass(frozen=True)
+class ConfigShow:
+    """Print the effective configuration of a training stage as YAML.
+
+    Without a file or preset: the paper's recipe.
+    """
+
+    name: ClassVar[str] = "config show"
+    stage: str
+    config: Path | None
+    preset: str | None
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("stage", help="for instance multitask")
+        _add_configuration(parser)
+
+    def run(self) -> None:
+        print(_configuration(self.stage, self.config, self.preset).to_yaml(), end="")
+
+
+@dataclass(frozen=True)
+class CohortRois:
+    """Cut the regions of interest of a cohort into one store.
+
+    Each row is cut around the centre in the table, every phase on the arterial grid (else the venous one). An
+    interrupted build goes on where it stopped when the same command is run again.
+    """
+
+    name: ClassVar[str] = "cohort rois"
+    cohort: Path
+    out: Path
+    processes: int
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
+        parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="folder of the new store")
+        parser.add_argument("--processes", type=int, default=1, metavar="N", help="working processes (default 1)")
+
+    def run(self) -> None:
+        from ..cohort.roi_store import build_roi_store
+        from ..cohort.table import read_cohort
+
+        rows = read_cohort(self.cohort)
+        with progress_bar("cutting regions of interest") as progress:
+            store = build_roi_store(rows, self.out, processes=self.processes, progress=progress)
+        print(f"{len(store.case_ids)} cases in {store.folder}")
+
+
+@dataclass(frozen=True)
+class TrainMultitask:
+    """Train one encoder with a head per task on the labels of a cohort table.
+
+    Only rows of the splits training and validation are used; the best checkpoint is chosen on validation.
+    """
+
+    name: ClassVar[str] = "train multitask"
+    config: Path | None
+    preset: str | None
+    cohort: Path
+    rois: Path
+    out: Path
+    resume: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        _add_configuration(parser)
+        parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
+        parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
+        parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+        parser.add_argument("--resume", action="store_true", help="go on from the run's newest checkpoint")
+
+    def run(self) -> None:
+        from ..cohort.roi_store import RoiStore
+        from ..cohort.splits import learning_cohort
+        from ..cohort.table import read_cohort
+        from ..training.multitask import train_multitask
+
+        configuration = _configuration("multitask", self.config, self.preset)
+        cohort, store = learning_cohort(read_cohort(self.cohort)), RoiStore(self.rois)
+        with progress_bar("training") as progress:
+            result = train_multitask(configuration, cohort, store, self.out, resume=self.resume, progress=progress)
+        print(f"{result.steps} steps; best validation score {result.best_score:.4f} in epoch {result.best_epoch + 1}")
+
+
+@dataclass(frozen=True)
+class BundleExport:
+    """Write the model bundle of a training run, calibrated on its validation split."""
+
+    name: ClassVar[str] = "bundle export"
+    run_folder: Path
+    cohort: Path
+    rois: Path
+    out: Path
+    bundle_name: str
+    bundle_version: str
+    training_data: str
+    phantom: bool
+    overwrite: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--run", dest="run_folder", type=Path, required=True, metavar="RUN", help="training run")
+        parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table of the run")
+        parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
+        parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder of the bundle")
+        parser.add_argument("--name", dest="bundle_name", required=True, help="name of the bundle")
+        parser.add_argument("--version", dest="bundle_version", required=True, help="version of the bundle")
+        parser.add_argument("--training-data", required=True, metavar="TEXT", help="the training data in one sentence")
+        parser.add_argument("--phantom", action="store_true", help="the training data are digital phantoms")
+        parser.add_argument("--overwrite", action="store_true", help="replace an older bundle")
+
+    def run(self) -> None:
+        from ..cohort.roi_store import RoiStore
+        from ..cohort.splits import learning_cohort
+        from ..cohort.table import read_cohort
+        from ..training.export import BundleWords, export_bundle
+
+        use = "Research only. Trained on digital phantoms. Not for clinical use."
+        words = BundleWords(self.bundle_name, self.bundle_version, self.training_data, phantom=self.phantom)
+        if self.phantom:
+            words = BundleWords(self.bundle_name, self.bundle_version, self.training_data, use, phantom=True)
+        cohort, store = learning_cohort(read_cohort(self.cohort)), RoiStore(self.rois)
+        with progress_bar("reading the cohort") as progress:
+            manifest = export_bundle(
+                self.run_folder, cohort, store, self.out, words, overwrite=self.overwrite, progress=progress
+            )
+        print(f"{self.out}: {', '.join(manifest.capabilities)}")
+
+
+@dataclass(frozen=True)
+class BundleAssemble:
+    """Add an nnU-Net model to a bundle."""
+
+    name: ClassVar[str] = "bundle assemble"
+    bundle: Path
+    segmentation: Path
+    out: Path
+    overwrite: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--bundle", type=Path, required=True, metavar="BUNDLE", help="bundle to take everything from"
+        )
+        parser.add_argument("--segmentation", type=Path, required=True, metavar="DIR", help="nnU-Net model folder")
+        parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder of the new bundle")
+        parser.add_argument("--overwrite", action="store_true", help="replace an older bundle")
+
+    def run(self) -> None:
+        from ..training.export import assemble_bundle
+
+        manifest = assemble_bundle(self.bundle, self.segmentation, self.out, overwrite=self.overwrite)
+        print(f"{self.out}: {', '.join(manifest.capabilities)}")
+
+
+COMMANDS: list[Any] = [ConfigShow, CohortRois, TrainMultitask, BundleExport, BundleAssemble]

@@ -1,0 +1,140 @@
+"""Training tasks: each is a model, a loss and two methods (see ``training.loop.TrainingTask``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..cohort.dataset import MISSING, Batch
+from ..cohort.table import TASK_CLASSES, CohortRow
+from ..errors import CohortError, UndefinedMeasureError
+from ..evaluation.classification import macro_auroc
+from ..evaluation.survival import concordance
+from ..models.encoder import RenalEncoder
+from ..models.heads import ClassificationHead, SurvivalHead
+from .configuration import SURVIVAL_TASK, MultitaskConfiguration
+from .loop import Step, Validation
+from .losses import class_weights, classification_loss, cox_loss
+from .prediction import Predictions, predict, softmax
+
+
+class MultitaskModel(nn.Module):
+    """One encoder and a head per task.
+
+    Args:
+        configuration: Sizes, tasks, and the seed of the initial weights.
+    """
+
+    def __init__(self, configuration: MultitaskConfiguration) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(configuration.seed)
+        self.encoder = RenalEncoder(configuration.encoder.width, 0, generator)
+        features, sizes = self.encoder.feature_dim, configuration.heads
+        self.heads = nn.ModuleDict()
+        for task in configuration.tasks:
+            if task == SURVIVAL_TASK:
+                self.heads[task] = SurvivalHead(features, sizes.hidden, generator)
+            else:
+                classes = len(TASK_CLASSES[task])
+                self.heads[task] = ClassificationHead(features, classes, sizes.hidden, sizes.dropout, generator)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, 1, z, x, y) -> per task logits (B, K), or log relative hazard (B, 1)."""
+        features = self.encoder(images)
+        return {task: head(features) for task, head in self.heads.items()}
+
+
+class MultitaskTask:
+    """Supervised training of all tasks at once. The score is the mean of the tasks' macro AUROC and C-index.
+
+    Args:
+        configuration: Of the stage.
+        training: Training rows, for the class weights.
+        validation: Validation rows, for their labels.
+
+    Raises:
+        CohortError: A task has no label, or only one class, in the training rows.
+    """
+
+    def __init__(
+        self, configuration: MultitaskConfiguration, training: Sequence[CohortRow], validation: Sequence[CohortRow]
+    ) -> None:
+        self.configuration = configuration
+        self.model = MultitaskModel(configuration)
+        self.validation_rows = {row.case_id: row for row in validation}
+        self.class_weights = {task: _weights(task, training) for task in configuration.tasks if task != SURVIVAL_TASK}
+
+    def training_step(self, batch: Batch) -> Step:
+        """Weighted mean of the losses of the tasks that have labels in the batch."""
+        outputs = self.model(batch.images)
+        losses = {
+            task: loss for task, values in outputs.items() if (loss := self._loss(task, values, batch)) is not None
+        }
+        weights = {task: self.configuration.weights.get(task, 1.0) for task in losses}
+        # a batch without any label still needs a loss that can be differentiated
+        anchor = sum((values.sum() * 0 for values in outputs.values()), batch.images.new_zeros(()))
+        total = sum((weights[task] * loss for task, loss in losses.items()), anchor)
+        figures = {task: float(loss.detach()) for task, loss in losses.items()}
+        return Step(total / max(sum(weights.values()), 1e-12), figures)
+
+    def validate(self, batches: Iterable[Batch]) -> Validation:
+        """Late fusion over every phase of every case."""
+        predictions = predict(self.model.encoder, dict(self.model.heads.items()), batches)
+        rows = [self.validation_rows[case] for case in predictions.cases]
+        figures = score_tasks(predictions, rows)
+        if not figures:
+            raise CohortError("No task can be scored on the validation split; it needs at least two classes of one.")
+        return Validation(float(np.mean(list(figures.values()))), figures)
+
+    def _loss(self, task: str, outputs: Tensor, batch: Batch) -> Tensor | None:
+        if task == SURVIVAL_TASK:
+            event = batch.targets["rfs_event"]
+            chosen = (event != MISSING) & (batch.targets["malignancy"] == 1)
+            ties = self.configuration.survival_ties
+            return cox_loss(outputs[chosen, 0], batch.targets["rfs_months"][chosen], event[chosen], ties)
+        weights = self.class_weights[task].to(outputs.device) if self.configuration.class_weights else None
+        return classification_loss(outputs, batch.targets[task], weights)
+
+
+def score_tasks(predictions: Predictions, rows: Sequence[CohortRow]) -> dict[str, float]:
+    """Macro AUROC per classification task and C-index of survival, after late fusion, where defined.
+
+    Args:
+        predictions: Of every phase of every case.
+        rows: The cases' rows, in the order of ``predictions.cases``.
+    """
+    _, outputs = predictions.fused()
+    scores = {}
+    for task, values in outputs.items():
+        try:
+            scores[task] = _score(task, values, rows)
+        except UndefinedMeasureError:
+            continue
+    return scores
+
+
+def survival_rows(rows: Sequence[CohortRow]) -> list[int]:
+    """Places of the rows that survival is learnt and scored on: malignant, with follow-up of recurrence."""
+    return [i for i, row in enumerate(rows) if row.labels.get("malignancy") == 1 and SURVIVAL_TASK in row.follow_up]
+
+
+def _score(task: str, values: np.ndarray, rows: Sequence[CohortRow]) -> float:
+    if task == SURVIVAL_TASK:
+        chosen = survival_rows(rows)
+        follow_up = [rows[i].follow_up[SURVIVAL_TASK] for i in chosen]
+        return concordance([f.months for f in follow_up], [f.event for f in follow_up], values[chosen, 0])
+    labels = np.array([row.labels.get(task, MISSING) for row in rows])
+    known = labels != MISSING
+    return macro_auroc(labels[known], softmax(values[known]))
+
+
+def _weights(task: str, rows: Sequence[CohortRow]) -> Tensor:
+    weights = class_weights([row.labels.get(task, MISSING) for row in rows], len(TASK_CLASSES[task]))
+    if int((weights > 0).sum()) < 2:
+        raise CohortError(
+            f"The training split needs labels of at least two classes of {task!r}; drop the task or add them."
+        )
+    return weights
