@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from ..cohort.table import SPLITS, CohortRow, FollowUp, write_cohort_table
 from ..errors import ConfigurationError, OutputError
 from ..imaging.study import Phase
 from ..imaging.volume import write_volume
@@ -26,11 +26,6 @@ Progress = Callable[[float, str], None]
 TABLE = "cohort.csv"
 LABELS_FILE = "labels.nii.gz"
 TRUTH_FILE = "truth.json"
-COLUMNS = (
-    "patient", "site", "split", "side", "centre_l_mm", "centre_p_mm", "centre_s_mm", "path_N", "path_A", "path_V",
-    "path_D", "path_labels", "renal_r", "renal_e", "renal_n", "renal_a", "renal_l", "malignancy", "aggressiveness",
-    "histology", "rfs_months", "rfs_event", "oracle_malignancy", "oracle_aggressiveness", "oracle_log_hazard",
-)  # fmt: skip
 # Share of patients with each phase in a surgical cohort where nearly all have the portal phases.
 PHASE_SHARES: Mapping[Phase, float] = {Phase.N: 0.90, Phase.A: 0.93, Phase.V: 0.95, Phase.D: 0.60}
 
@@ -60,7 +55,7 @@ class CohortPlan:
         patients: Number of patients.
         seed: Patients of different seeds differ.
         site: A key of ``SITES``.
-        split: Written into the table (``train``, ``validation``, ``test``).
+        split: Written into the table (``training``, ``validation``, ``test``).
         phases: The same phases for everyone, or None to draw them in realistic proportions (at least A or V).
         in_plane_mm: In-plane voxel spacing.
         prior: Weights of the histologies, None for the default proportions.
@@ -70,7 +65,7 @@ class CohortPlan:
     patients: int
     seed: int
     site: str = "internal"
-    split: str = "train"
+    split: str = "training"
     phases: tuple[Phase, ...] | None = tuple(Phase)
     in_plane_mm: float = 1.0
     prior: Mapping[Histology, float] | None = None
@@ -81,6 +76,8 @@ class CohortPlan:
             raise ConfigurationError(f"At least one patient is needed, not {self.patients}.")
         if self.site not in SITES:
             raise ConfigurationError(f"There is no site {self.site!r}; choose one of: {', '.join(SITES)}.")
+        if self.split not in SPLITS:
+            raise ConfigurationError(f"There is no split {self.split!r}; choose one of: {', '.join(SPLITS)}.")
         if self.phases is not None and not {Phase.A, Phase.V} & set(self.phases):
             raise ConfigurationError("An arterial or a venous phase is needed among the phases (A or V).")
         if not 0.3 <= self.in_plane_mm <= 5:
@@ -193,32 +190,37 @@ def _finished(out: Path, plan: CohortPlan, indices: Sequence[int], processes: in
 
 
 def _write_table(out: Path, plan: CohortPlan) -> Path:
-    partial = out / f".partial-{TABLE}"
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for index in range(plan.patients):
-            writer.writerow(_row(out / patient_id(plan, index), plan))
-    partial.replace(out / TABLE)
+    rows = [_row(out.resolve() / patient_id(plan, index), plan) for index in range(plan.patients)]
+    write_cohort_table(rows, out / TABLE)
     return out / TABLE
 
 
-def _row(folder: Path, plan: CohortPlan) -> dict[str, Any]:
+def _row(folder: Path, plan: CohortPlan) -> CohortRow:
     value: PhantomTruth = read_truth(folder / TRUTH_FILE)
     primary, renal, tumour = value.primary, value.renal, value.tumour
     if primary is None or renal is None or tumour is None:
         raise OutputError(f"{folder.name} has no lesion; remove the folder and run again.")
-    row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
-    row.update(patient=folder.name, site=plan.site, split=plan.split, side=primary.side)
-    for axis, position in zip("lps", primary.centre_lps_mm, strict=True):
-        row[f"centre_{axis}_mm"] = f"{position:.3f}"
-    for phase in Phase:
-        if (folder / f"{phase.value}.nii.gz").is_file():
-            row[f"path_{phase.value}"] = f"{folder.name}/{phase.value}.nii.gz"
-    row["path_labels"] = f"{folder.name}/{LABELS_FILE}"
-    row.update({f"renal_{c}": getattr(renal, c) for c in "renal"})
-    for name in ("malignancy", "aggressiveness", "histology", "rfs_months", "rfs_event", "oracle_malignancy",
-                 "oracle_aggressiveness", "oracle_log_hazard"):  # fmt: skip
-        item = getattr(tumour, name)
-        row[name] = "" if item is None else f"{item:.6g}" if isinstance(item, float) else item
-    return row
+    volumes = {phase: folder / f"{phase.value}.nii.gz" for phase in Phase}
+    oracle = {"malignancy": tumour.oracle_malignancy, "aggressiveness": tumour.oracle_aggressiveness}
+    recurrence = {}
+    if tumour.rfs_months is not None and tumour.rfs_event is not None and tumour.oracle_log_hazard is not None:
+        recurrence["rfs"] = FollowUp(tumour.rfs_months, bool(tumour.rfs_event))
+        oracle["rfs"] = tumour.oracle_log_hazard
+    return CohortRow(
+        patient=folder.name,
+        side=primary.side,
+        site=plan.site,
+        split=plan.split,
+        centre_lps_mm=primary.centre_lps_mm,
+        volumes={phase: path for phase, path in volumes.items() if path.is_file()},
+        label_map=folder / LABELS_FILE,
+        labels={
+            **{f"renal_{c}": getattr(renal, c) for c in "renal"},
+            "malignancy": tumour.malignancy,
+            "aggressiveness": tumour.aggressiveness,
+        },
+        histology=tumour.histology,
+        diameter_mm=primary.largest_diameter_mm,
+        follow_up=recurrence,
+        oracle=oracle,
+    )
