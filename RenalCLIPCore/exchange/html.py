@@ -1,0 +1,163 @@
+"""A case review as one self-contained page: no request leaves it, no script runs in it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OutputError
+from ..resources import resources
+from ..review import CaseReview
+from . import figures, page
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+Pictures = Mapping[str, Mapping[str, bytes]]
+
+STUDY = "study"
+
+
+@dataclass(frozen=True)
+class EmbeddedPicture:
+    """A picture as a data URI, with its width and height in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+_KINDS = {b"\x89PNG\r\n\x1a\n": ("png", "image/png"), b"\xff\xd8\xff": ("jpg", "image/jpeg")}
+
+
+def render_html(review: CaseReview, pictures: Pictures) -> str:
+    """The page of a review.
+
+    Args:
+        review: The review.
+        pictures: PNG or JPEG bytes by lesion id and picture name (see :func:`.pictures.key_pictures`); those under
+            ``study`` show a study in which no lesion was found. Anything that is neither PNG nor JPEG is left out.
+    """
+    embedded = {
+        owner: {name: picture for name, data in items.items() if (picture := embed(data))}
+        for owner, items in pictures.items()
+    }
+    return _environment().get_template("review.html.j2").render(review=review, pictures=embedded, STUDY=STUDY)
+
+
+def write_html(review: CaseReview, folder: Path, out: Path, pictures: Pictures | None = None) -> Path:
+    """Write the page by atomic rename and return its path.
+
+    Args:
+        review: The review.
+        folder: Folder that the review's picture paths are relative to.
+        out: The page.
+        pictures: As for :func:`render_html`; read from the review's own paths when not given.
+
+    Raises:
+        OutputError: The page cannot be written.
+    """
+    text = render_html(review, read_pictures(review, folder) if pictures is None else pictures)
+    _write(out, text.encode("utf-8", errors="xmlcharrefreplace"))
+    return out
+
+
+def write_pictures(pictures: Mapping[str, bytes], folder: Path, owner: str) -> dict[str, str]:
+    """Write the pictures of one lesion into ``folder/pictures`` and return their paths relative to ``folder`` by name.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    paths = {}
+    for name, data in pictures.items():
+        kind = picture_kind(data)
+        if kind:
+            paths[name] = f"pictures/{owner}-{name}.{kind[0]}"
+            _write(folder / paths[name], data)
+    return paths
+
+
+def read_pictures(review: CaseReview, folder: Path) -> dict[str, dict[str, bytes]]:
+    """The pictures that a review names, by lesion id and name; files that are gone or lie outside are left out."""
+    root = folder.resolve()
+    found: dict[str, dict[str, bytes]] = {}
+    for lesion in review.lesions:
+        files = {name: (root / path).resolve() for name, path in lesion.pictures.items() if "\0" not in path}
+        found[lesion.lesion_id] = {
+            name: file.read_bytes() for name, file in files.items() if file.is_relative_to(root) and file.is_file()
+        }
+    return found
+
+
+def picture_kind(data: bytes) -> tuple[str, str] | None:
+    """Suffix and media type of PNG and JPEG bytes, None for anything else."""
+    return next((kind for magic, kind in _KINDS.items() if data.startswith(magic)), None)
+
+
+def embed(data: bytes) -> EmbeddedPicture | None:
+    """A PNG or JPEG picture for the page, None for anything else or a damaged header."""
+    from PIL import Image
+
+    kind = picture_kind(data)
+    if kind is None:
+        return None
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+    except OSError:
+        return None
+    return EmbeddedPicture(f"data:{kind[1]};base64,{base64.b64encode(data).decode('ascii')}", width, height)
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        raise OutputError(f"{path.name} cannot be written into {path.parent.name!r}; check the folder.") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(resources() / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names: dict[str, Any] = {
+        name: getattr(page, name)
+        for name in (
+            "component_rows", "fact_names", "headlines", "lesion_checks", "missing_parts", "moved_mm", "ordered_phases",
+            "predicted_class", "study_checks", "trained_on_phantoms",
+        )
+    }  # fmt: skip
+    environment.globals.update(names, figures=figures)
+    for name in (
+        "present",
+        "percent",
+        "readable",
+        "verdict",
+        "centre_words",
+        "peak_words",
+        "phase_words",
+        "task_words",
+        "when_words",
+    ):
+        environment.filters[name] = getattr(page, name)
+    return environment
