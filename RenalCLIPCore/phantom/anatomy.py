@@ -276,9 +276,8 @@ def _draw_bowel(seed: int, cavity: Cylinder) -> tuple[tuple[Tube, ...], tuple[El
         )
         bowel.append(Tube((*points, as_point((x, y, top))), radius))
         if g.uniform() < 0.5:
-            gas.append(
-                Ellipsoid(as_point((x, y - 0.3 * radius, top - 6)), (radius * 0.6, radius * 0.45, float(g.uniform(6, 20))))
-            )
+            pocket = (radius * 0.6, radius * 0.45, float(g.uniform(6, 20)))
+            gas.append(Ellipsoid(as_point((x, y - 0.3 * radius, top - 6)), pocket))
     for s in (-1, 1):
         x, y = s * 0.80 * a, 0.05 * b
         bowel.append(Tube(((x, y, -170.0), (x + s * 2, y + 6, -30.0 - 15 * s)), 17.0))
@@ -295,7 +294,7 @@ def _draw_kidney(seed: int, side: str, torso: Torso) -> Kidney:
     spine_y = torso.spine.centre_xy_mm[1]
     centre = (
         s * (67.0 + g.normal(0, 3)),
-        spine_y - 4.0 + g.normal(0, 3),
+        spine_y - 13.0 + g.normal(0, 3),
         (2.0 if side == LEFT else -14.0) + g.normal(0, 5),
     )
     frame = rows(axes)
@@ -304,13 +303,13 @@ def _draw_kidney(seed: int, side: str, torso: Torso) -> Kidney:
         return as_point(np.asarray(centre) + frame.T @ np.array([long, hilar, front]))
 
     a, b, c = semi
-    sinus = Ellipsoid(at(g.normal(0, 1.5), 0.62 * b, 0), (0.50 * a, 0.72 * b, 0.46 * c), axes)
-    pelvis = Ellipsoid(at(-1, 0.62 * b, -1), (0.22 * a, 0.30 * b, 0.24 * c), axes)
+    sinus = Ellipsoid(at(g.normal(0, 1.5), 0.68 * b, 0), (0.43 * a, 0.62 * b, 0.42 * c), axes)
+    pelvis = Ellipsoid(at(-1, 0.66 * b, -1), (0.20 * a, 0.28 * b, 0.24 * c), axes)
     calyces = tuple(
-        Tube((at(-1, 0.6 * b, -1), at(0.36 * a * t + g.normal(0, 1), 0.22 * b, g.normal(0, 1))), 2.6)
+        Tube((at(-1, 0.6 * b, -1), at(0.30 * a * t + g.normal(0, 0.7), 0.34 * b, g.normal(0, 1))), 2.6)
         for t in (-0.9, -0.35, 0.35, 0.9)
     )
-    cups = tuple(Ellipsoid(tube.points_lps_mm[1], (4.4, 3.2, 3.6), axes) for tube in calyces)
+    cups = tuple(Ellipsoid(tube.points_lps_mm[1], (3.6, 2.8, 3.2), axes) for tube in calyces)
     gate = at(-4, 1.05 * b, 0)
     ureter = Tube(
         (at(-4, 0.7 * b, -1), gate, (s * 42.0, gate[1] - 8.0, gate[2] - 40.0), (s * 36.0, gate[1] - 12.0, -170.0)), 2.2

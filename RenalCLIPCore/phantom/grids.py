@@ -8,6 +8,7 @@ from ..imaging.volume import Geometry
 from .anatomy import PhantomPatient
 
 ROI_HALF_MM = (70.0, 70.0, 80.0)
+MARGIN_MM = np.array([20.0, 20.0, 25.0])
 
 
 def study_geometry(
@@ -26,8 +27,8 @@ def study_geometry(
 
 def crop_geometry(patient: PhantomPatient, *, in_plane_mm: float = 1.0, slice_mm: float = 3.0) -> Geometry:
     """A grid around both kidneys and the region of interest of every lesion, within the body."""
-    low = np.min([k.outline.bounds()[0] for k in patient.kidneys], axis=0) - (20.0, 20.0, 25.0)
-    high = np.max([k.outline.bounds()[1] for k in patient.kidneys], axis=0) + (20.0, 20.0, 25.0)
+    low = np.min([k.outline.bounds()[0] for k in patient.kidneys], axis=0) - MARGIN_MM
+    high = np.max([k.outline.bounds()[1] for k in patient.kidneys], axis=0) + MARGIN_MM
     for lesion in patient.lesions[:1]:
         centre = np.asarray(lesion.shape.centre_lps_mm)
         low, high = np.minimum(low, centre - ROI_HALF_MM), np.maximum(high, centre + ROI_HALF_MM)

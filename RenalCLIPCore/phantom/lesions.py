@@ -111,9 +111,11 @@ def _placed(patient: PhantomPatient, side: str, shape: Blob, g: np.random.Genera
     """The shape at a drawn position; positions that leave the retroperitoneum are drawn again."""
     from dataclasses import replace
 
+    front = 1.0 if g.uniform() < 0.5 else -1.0
+    deep = bool(g.uniform() < 0.28)
     best, least = shape, np.inf
     for _ in range(TRIES):
-        candidate = replace(shape, centre_lps_mm=_draw_centre(patient.kidney(side), shape, g))
+        candidate = replace(shape, centre_lps_mm=_draw_centre(patient.kidney(side), shape, front, deep, g))
         outside = _forbidden(patient, candidate)
         if outside < least:
             best, least = candidate, outside
@@ -122,16 +124,17 @@ def _placed(patient: PhantomPatient, side: str, shape: Blob, g: np.random.Genera
     return best
 
 
-def _draw_centre(kidney: Kidney, shape: Blob, g: np.random.Generator) -> Float3:
-    along = float(g.uniform(-0.95, 0.95))
-    around = float(g.uniform(-150.0, 150.0))
+def _draw_centre(kidney: Kidney, shape: Blob, front: float, deep: bool, g: np.random.Generator) -> Float3:
+    """A centre in front of (1) or behind (-1) the kidney's lateral border, wholly inside the kidney if ``deep``."""
+    along = float(np.clip(g.normal(0, 0.2) + np.sign(g.uniform(-1, 1)) * g.uniform(0, 1.0), -0.97, 0.97))
+    around = front * float(np.clip(g.normal(88.0, 32.0), -10.0, 150.0))
     point, normal = position(kidney, along, around)
     radius = float(np.mean(shape.semi_axes_mm))
     room = kidney.outline.semi_axes_mm[2]
-    if g.uniform() < 0.30 and radius < 0.85 * room:
+    if deep and radius < 0.85 * room:
         depth = radius + float(g.uniform(0.3, max(1.0, room - radius)))
     else:
-        depth = radius * float(g.uniform(-0.45, 0.85))
+        depth = radius * float(g.uniform(-0.5, 0.7))
     return as_point(np.asarray(point) - depth * np.asarray(normal))
 
 
@@ -139,7 +142,7 @@ def _forbidden(patient: PhantomPatient, shape: Blob) -> float:
     """How far the lesion reaches into the spine, the great vessels or beyond the abdominal wall, in mm (<= 0: not)."""
     torso = patient.torso
     x, y, z = _surface_points(shape)
-    margins = [torso.cavity.inset(-4.0).distance(x, y, z).max()]
+    margins = [torso.cavity.inset(-8.0).distance(x, y, z).max()]
     margins += [-part.distance(x, y, z).min() for part in (torso.aorta, torso.cava, torso.spine)]
     other = patient.kidney(_other(_side(patient, shape))).outline
     margins.append(-other.distance(x, y, z).min())

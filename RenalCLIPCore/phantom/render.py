@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..imaging.study import Phase
 from ..imaging.volume import Geometry, Volume

@@ -84,7 +84,8 @@ class Ellipsoid:
     def bounds(self) -> tuple[Array, Array]:
         """Bounding box, see :class:`Shape`."""
         matrix = rows(self.axes)
-        semi = np.asarray(self.semi_axes_mm) + (0.0, abs(self.bend_mm), 0.0)
+        a, b, c = self.semi_axes_mm
+        semi = np.array([a, b + abs(self.bend_mm), c])
         half = np.sqrt(np.square(matrix * semi[:, None]).sum(axis=0))
         centre = np.asarray(self.centre_lps_mm)
         return centre - half, centre + half

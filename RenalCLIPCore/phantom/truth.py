@@ -276,7 +276,7 @@ def _tumour(patient: PhantomPatient) -> TumourTruth | None:
 class _Sections:
     """Outlines of a lesion in planes across one patient axis, found along rays by bisection."""
 
-    def __init__(self, shape: Blob, axis: int, planes: int = 61, rays: int = 180) -> None:
+    def __init__(self, shape: Blob, axis: int, planes: int = 61, rays: int = 120) -> None:
         surface = surface_points(shape, 3000)
         low, high = surface[:, axis].min(), surface[:, axis].max()
         self.axis, self.others = axis, [a for a in range(3) if a != axis]
@@ -286,7 +286,7 @@ class _Sections:
         unit = np.stack([np.cos(angle), np.sin(angle)], axis=1)
         near = np.zeros((planes, rays))
         far = np.full((planes, rays), 2.0 * float(np.ptp(surface, axis=0).max()))
-        for _ in range(22):
+        for _ in range(18):
             middle = (near + far) / 2
             inside = shape.relative_radius(*self._points(centres, unit, middle)) <= 1
             near, far = np.where(inside, middle, near), np.where(inside, far, middle)
