@@ -1,0 +1,370 @@
+"""Training a segmentation model through nnU-Net's own planning and trainer, from scratch or from a given model.
+
+torch and nnunetv2 are imported inside the functions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CohortError, GridMismatchError, OutputError, SegmentationModelError
+from .nnunet_model import CYST, KIDNEY, TUMOUR, SegmentationModel, network_weights, read_checkpoint, read_json
+from .nnunet_options import TrainingCase, TrainingOptions
+from .orientation import reorient
+from .volume import Volume, read_geometry, read_volume, write_volume
+
+DATASET = "Dataset001_RenalCLIP"
+LABELS = {"background": 0, "kidney": KIDNEY, "tumour": TUMOUR, "cyst": CYST}
+_STATE = "options.json"
+_FOLD = 0
+
+
+def train_segmentation(
+    cases: Sequence[TrainingCase],
+    out: Path,
+    options: TrainingOptions,
+    *,
+    work: Path | None = None,
+    start_from: Path | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> Path:
+    """Train a model and write it as a clean nnU-Net model folder.
+
+    The work folder (``OUT-work`` unless given) holds nnU-Net's raw, preprocessed and results folders. When it exists
+    from an interrupted training of the same cases and options, that training is continued. With ``start_from`` the
+    plans and weights of that model are taken over (fine-tuning); the output layer too when it has the same labels.
+
+    Args:
+        cases: At least two groups.
+        out: Folder of the finished model; must not exist, and appears by atomic rename.
+        options: How to train.
+        work: Folder of the intermediate files.
+        start_from: A trained nnU-Net model of the same configuration.
+        progress: Called with fraction and words; raising cancels, and the training can be continued later.
+
+    Returns:
+        ``out``: ``dataset.json``, ``plans.json``, ``fold_0/checkpoint_final.pth``, readable by any nnU-Net v2.
+
+    Raises:
+        CohortError: No cases, doubled names, or labels that are not 0 to 3.
+        GridMismatchError: Labels and image of a case have different grids.
+        OutputError: ``out`` exists, or the work folder belongs to another training.
+        SegmentationModelError: ``start_from`` cannot be used.
+    """
+    report = progress or (lambda _fraction, _words: None)
+    if out.exists():
+        raise OutputError(f"{out.name} exists; choose another name for the model, or remove it.")
+    _check_cases(cases)
+    work = work or out.with_name(f"{out.name}-work")
+    _claim(work, cases, options, start_from)
+    with _environment(work, options), _seeded(options):
+        orientation = "LPS" if start_from is None else SegmentationModel.load(start_from).fine.orientation
+        report(0.0, "reading the cases")
+        _write_raw(cases, work, orientation, report)
+        _plan(work, options, start_from, report)
+        trainer = _trainer(work, options, start_from, lambda fraction, words: report(0.1 + 0.89 * fraction, words))
+        with contextlib.redirect_stdout(_Log(work / "training.log")):
+            trainer.run_training()
+    _export(Path(trainer.output_folder_base), out, options, orientation)
+    report(1.0, "done")
+    return out
+
+
+def _check_cases(cases: Sequence[TrainingCase]) -> None:
+    names = [case.case_id for case in cases]
+    if len({case.group for case in cases}) < 2:
+        raise CohortError(
+            f"At least two patients with images and labels are needed to train; found {len(names)} cases."
+        )
+    if len(set(names)) != len(names):
+        raise CohortError("Two training cases have the same name; names must be unique.")
+
+
+def _claim(work: Path, cases: Sequence[TrainingCase], options: TrainingOptions, start_from: Path | None) -> None:
+    """Make the work folder this training's, or see that it already is."""
+    plan = {name: value for name, value in vars(options).items() if name not in ("threads", "workers", "device")}
+    state = json.dumps({"cases": sorted(c.case_id for c in cases), "from": str(start_from), **plan}, indent=1)
+    file = work / _STATE
+    if file.is_file():
+        if file.read_text(encoding="utf-8") != state:
+            raise OutputError(
+                f"{work.name} belongs to a training with other cases or options; continue that one as it was, "
+                "or name another work folder."
+            )
+        return
+    if work.exists() and any(work.iterdir()):
+        raise OutputError(f"{work.name} is not empty and holds no training; name another work folder.")
+    for part in ("raw", "preprocessed", "results"):
+        (work / part / DATASET).mkdir(parents=True)
+    _write_json({case.case_id: case.group for case in cases}, work / "groups.json")
+    file.write_text(state, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _environment(work: Path, options: TrainingOptions) -> Iterator[None]:
+    """nnU-Net's environment variables for the duration of a training, then as they were."""
+    import torch
+
+    values = {
+        "nnUNet_raw": str(work / "raw"),
+        "nnUNet_preprocessed": str(work / "preprocessed"),
+        "nnUNet_results": str(work / "results"),
+        "nnUNet_n_proc_DA": str(options.workers),
+        "nnUNet_compile": "f",
+        "nnUNet_wandb_enabled": "0",
+    }
+    before = {name: os.environ.get(name) for name in values}
+    threads = torch.get_num_threads()
+    os.environ.update(values)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _seeded(options: TrainingOptions) -> Iterator[None]:
+    """nnU-Net draws from the global generators: seed them here and give them back as they were."""
+    import torch
+
+    state = np.random.get_state()  # noqa: NPY002 - nnU-Net's augmentation uses the legacy generator
+    with torch.random.fork_rng(devices=[]):
+        np.random.seed(options.seed)  # noqa: NPY002
+        torch.manual_seed(options.seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+
+
+class _Log(io.TextIOBase):
+    """What nnU-Net prints, appended to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, text: str) -> int:
+        with self.path.open("a", encoding="utf-8") as stream:
+            return stream.write(text)
+
+
+def _write_raw(
+    cases: Sequence[TrainingCase], work: Path, orientation: str, report: Callable[[float, str], None]
+) -> None:
+    """nnU-Net's raw dataset: images that are already stored as needed are referred to, others are rewritten."""
+    folder = work / "raw" / DATASET
+    if (folder / "dataset.json").is_file():
+        return
+    entries = {}
+    for number, case in enumerate(cases):
+        report(0.05 * number / len(cases), f"case {number + 1} of {len(cases)}")
+        entries[case.case_id] = {
+            "images": [str(_stored(case.image, folder / f"{case.case_id}_0000.nii.gz", orientation))],
+            "label": str(_checked_labels(case, folder / f"{case.case_id}.nii.gz", orientation)),
+        }
+    dataset = {
+        "channel_names": {"0": "CT"},
+        "labels": LABELS,
+        "numTraining": len(cases),
+        "file_ending": ".nii.gz",
+        "overwrite_image_reader_writer": "SimpleITKIO",
+        "orientation": orientation,
+        "dataset": entries,
+    }
+    _write_json(dataset, folder / "dataset.json")
+
+
+def _stored(path: Path, rewritten: Path, orientation: str) -> Path:
+    geometry = read_geometry(path)
+    if reorient(geometry, orientation).same_grid(geometry):
+        return path.resolve()
+    if not rewritten.is_file():
+        write_volume(reorient(read_volume(path), orientation), rewritten)
+    return rewritten
+
+
+def _checked_labels(case: TrainingCase, rewritten: Path, orientation: str) -> Path:
+    labels = read_volume(case.labels)
+    if not labels.geometry.same_grid(read_geometry(case.image), 0.01):
+        raise GridMismatchError(f"The labels of {case.case_id} are not on the grid of its image; resample them first.")
+    values = np.unique(labels.array)
+    if not set(values.tolist()) <= set(LABELS.values()):
+        raise CohortError(
+            f"The labels of {case.case_id} hold the values {values[:8].tolist()}; 0 background, 1 kidney, 2 tumour and "
+            "3 cyst are known."
+        )
+    if not rewritten.is_file():
+        write_volume(reorient(Volume(labels.array.astype(np.uint8), labels.geometry), orientation), rewritten)
+    return rewritten
+
+
+def _plan(work: Path, options: TrainingOptions, start_from: Path | None, report: Callable[[float, str], None]) -> None:
+    """Fingerprint, plans, preprocessed cases and the split; each is kept when it is already there."""
+    from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
+
+    folder = work / "preprocessed" / DATASET
+    done = folder / "splits_final.json"
+    if done.is_file():
+        return
+    with contextlib.redirect_stdout(_Log(work / "training.log")), _threads_for_processes(options):
+        report(0.05, "measuring the cases")
+        extractor = fingerprint_extractor.DatasetFingerprintExtractor(DATASET, max(1, options.workers))
+        extractor.show_progress_bar = False
+        extractor.num_foreground_voxels_for_intensitystats = 1e7
+        extractor.run(overwrite_existing=True)
+        report(0.06, "planning")
+        _write_plans(folder, work, options, start_from)
+        report(0.07, "preprocessing the cases")
+        _preprocess(folder, options)
+    _write_json([_split(work, options)], done)
+
+
+@contextlib.contextmanager
+def _threads_for_processes(options: TrainingOptions) -> Iterator[None]:
+    """Without workers, nnU-Net's process pools become threads of this process."""
+    if options.workers:
+        yield
+        return
+    from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
+    from nnunetv2.preprocessing.preprocessors import default_preprocessor
+
+    from .nnunet_trainer import InProcess
+
+    modules: list[Any] = [fingerprint_extractor, default_preprocessor]
+    before = [module.multiprocessing for module in modules]
+    for module in modules:
+        module.multiprocessing = InProcess
+    try:
+        yield
+    finally:
+        for module, original in zip(modules, before, strict=True):
+            module.multiprocessing = original
+
+
+def _write_plans(folder: Path, work: Path, options: TrainingOptions, start_from: Path | None) -> None:
+    if start_from is None:
+        from .nnunet_trainer import RenalPlanner
+
+        RenalPlanner(DATASET, options).plan_experiment()
+    else:
+        shutil.copy(work / "raw" / DATASET / "dataset.json", folder / "dataset.json")
+        _write_json(_plans_of(start_from, options), folder / "nnUNetPlans.json")
+    plans = read_json(folder / "nnUNetPlans.json")
+    if options.configuration not in plans["configurations"]:
+        raise CohortError(
+            f"nnU-Net's planning found no use for {options.configuration} on these images; train 3d_fullres instead."
+        )
+
+
+def _plans_of(start_from: Path, options: TrainingOptions) -> dict[str, Any]:
+    trained = SegmentationModel.load(start_from).configurations.get(options.configuration)
+    if trained is None:
+        raise SegmentationModelError(f"{start_from.name} has no configuration {options.configuration} to start from.")
+    plans = {**trained.plans, "dataset_name": DATASET, "plans_name": "nnUNetPlans"}
+    for name, configuration in plans["configurations"].items():
+        configuration["data_identifier"] = f"nnUNetPlans_{name}"
+    return plans
+
+
+def _preprocess(folder: Path, options: TrainingOptions) -> None:
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    manager = PlansManager(str(folder / "nnUNetPlans.json"))
+    preprocessor = manager.get_configuration(options.configuration).preprocessor_class(verbose=False)
+    preprocessor.show_progress_bar = False
+    preprocessor.run(DATASET, options.configuration, "nnUNetPlans", num_processes=max(1, options.workers))
+
+
+def _split(work: Path, options: TrainingOptions) -> dict[str, list[str]]:
+    groups: dict[str, str] = json.loads((work / "groups.json").read_text(encoding="utf-8"))
+    names = sorted(set(groups.values()))
+    count = min(len(names) - 1, max(1, round(options.validation_share * len(names))))
+    kept = set(np.random.default_rng(options.seed).permutation(names)[:count].tolist())
+    return {
+        "train": sorted(case for case, group in groups.items() if group not in kept),
+        "val": sorted(case for case, group in groups.items() if group in kept),
+    }
+
+
+def _trainer(
+    work: Path, options: TrainingOptions, start_from: Path | None, report: Callable[[float, str], None]
+) -> Any:
+    """nnU-Net's trainer, at the start or where an interrupted training stood."""
+    import torch
+
+    from .nnunet_trainer import RenalTrainer
+
+    folder = work / "preprocessed" / DATASET
+    plans = read_json(folder / "nnUNetPlans.json")
+    dataset = read_json(folder / "dataset.json")
+    dataset.pop("dataset", None)
+    with contextlib.redirect_stdout(_Log(work / "training.log")):
+        trainer = RenalTrainer(
+            {**plans, "continue_training": False}, options.configuration, _FOLD, dataset, torch.device(options.device)
+        )
+        trainer.prepare(options, report)
+        fold = Path(trainer.output_folder)
+        latest = next((f for f in (fold / "checkpoint_final.pth", fold / "checkpoint_latest.pth") if f.is_file()), None)
+        if latest is not None:
+            trainer.resume(latest)
+        else:
+            trainer.initialize()
+            if start_from is not None:
+                _take_over(trainer.network, start_from, options)
+    return trainer
+
+
+def _take_over(network: Any, start_from: Path, options: TrainingOptions) -> None:
+    weights = dict(SegmentationModel.load(start_from).configurations[options.configuration].folds[0])
+    own = network.state_dict()
+    usable = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    missing = [key for key in own if key not in usable and ".seg_layers." not in key]
+    if missing:
+        raise SegmentationModelError(f"The weights of {start_from.name} do not fit its own plans ({missing[0]}).")
+    network.load_state_dict({**own, **usable})
+
+
+def _export(results: Path, out: Path, options: TrainingOptions, orientation: str) -> None:
+    """The finished model with what inference needs and nothing else (no paths, no optimiser state)."""
+    import torch
+
+    partial = out.with_name(f".partial-{out.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / f"fold_{_FOLD}").mkdir(parents=True)
+    dataset = read_json(results / "dataset.json")
+    dataset.pop("dataset", None)
+    _write_json({**dataset, "orientation": orientation}, partial / "dataset.json")
+    _write_json(read_json(results / "plans.json"), partial / "plans.json")
+    content = read_checkpoint(results / f"fold_{_FOLD}" / "checkpoint_final.pth")
+    weights = network_weights(content, "checkpoint_final.pth")
+    if options.half_weights:
+        weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+    stripped = {
+        "network_weights": {key: value.clone() for key, value in weights.items()},
+        "init_args": {"configuration": options.configuration, "fold": _FOLD},
+        "trainer_name": "nnUNetTrainer",
+        "inference_allowed_mirroring_axes": content["inference_allowed_mirroring_axes"],
+    }
+    torch.save(stripped, partial / f"fold_{_FOLD}" / "checkpoint_final.pth")
+    partial.replace(out)
+
+
+def _write_json(content: Any, path: Path) -> None:
+    partial = path.with_name(f".partial-{path.name}")
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
