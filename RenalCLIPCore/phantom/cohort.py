@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, OutputError
 from ..imaging.study import Phase
 from ..imaging.volume import write_volume
 from .anatomy import PhantomPatient, draw_patient
-from .grids import crop_geometry
+from .grids import crop_geometry, lesion_geometry
 from .histology import Histology
 from .render import Acquisition, TissueMap, render_labels, render_phase
 from .streams import stream
@@ -60,6 +60,7 @@ class CohortPlan:
         in_plane_mm: In-plane voxel spacing.
         prior: Weights of the histologies, None for the default proportions.
         breathing_mm: Standard deviation of the patient's shift along z between the phases.
+        lesion_only: Volumes hold the primary lesion's region of interest only (else both kidneys).
     """
 
     patients: int
@@ -70,6 +71,7 @@ class CohortPlan:
     in_plane_mm: float = 1.0
     prior: Mapping[Histology, float] | None = None
     breathing_mm: float = 0.0
+    lesion_only: bool = False
 
     def __post_init__(self) -> None:
         if self.patients < 1:
@@ -154,7 +156,8 @@ def _fill(folder: Path, plan: CohortPlan, index: int) -> None:
     patient = planned_patient(plan, index)
     site, g = SITES[plan.site], stream(patient.seed, "acquisition")
     acquisition = Acquisition(g.uniform(*site.kernel_mm), g.uniform(*site.noise_hu), g.uniform(*site.grain_mm))
-    geometry = crop_geometry(patient, in_plane_mm=plan.in_plane_mm, slice_mm=float(g.choice(site.slice_mm)))
+    grid = lesion_geometry if plan.lesion_only else crop_geometry
+    geometry = grid(patient, in_plane_mm=plan.in_plane_mm, slice_mm=float(g.choice(site.slice_mm)))
     tissues = TissueMap(patient, geometry)
     for phase in planned_phases(plan, index):
         shift = plan.breathing_mm * float(stream(patient.seed, f"breathing.{phase.value}").normal())

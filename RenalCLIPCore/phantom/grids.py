@@ -9,6 +9,7 @@ from .anatomy import PhantomPatient
 
 ROI_HALF_MM = (70.0, 70.0, 80.0)
 MARGIN_MM = np.array([20.0, 20.0, 25.0])
+CENTRE_MARGIN_MM = 8.0
 
 
 def study_geometry(
@@ -23,6 +24,17 @@ def study_geometry(
     y = 12.0
     origin = (-width / 2 + spacing / 2, y - width / 2 + spacing / 2, middle - (slices - 1) / 2 * slice_mm)
     return Geometry.from_components((columns, columns, slices), (spacing, spacing, slice_mm), origin, np.eye(3))
+
+
+def lesion_geometry(patient: PhantomPatient, *, in_plane_mm: float = 1.0, slice_mm: float = 3.0) -> Geometry:
+    """A grid just around the region of interest of the primary lesion."""
+    if patient.primary is None:
+        return crop_geometry(patient, in_plane_mm=in_plane_mm, slice_mm=slice_mm)
+    spacing = np.array([in_plane_mm, in_plane_mm, slice_mm])
+    half = np.array(ROI_HALF_MM) + CENTRE_MARGIN_MM
+    size = np.ceil(2 * half / spacing).astype(int)
+    low = np.asarray(patient.primary.shape.centre_lps_mm) - size * spacing / 2
+    return Geometry.from_components(size, spacing, low + spacing / 2, np.eye(3))
 
 
 def crop_geometry(patient: PhantomPatient, *, in_plane_mm: float = 1.0, slice_mm: float = 3.0) -> Geometry:
