@@ -228,7 +228,7 @@ def _draw_torso(seed: int) -> Torso:
     cava = Cylinder((-20.0 + float(g.normal(0, 2)), y - 24.0), (12.0, 8.5))
     a, b = cavity.semi_axes_mm
     liver = (
-        Ellipsoid((-0.48 * a, -0.12 * b, 62.0), (0.47 * a, 0.80 * b, 78.0)),
+        Ellipsoid((-0.56 * a, -0.06 * b, 66.0), (0.42 * a, 0.78 * b, 82.0), _turn_z(-12.0)),
         Ellipsoid((-0.05 * a, -0.42 * b, 88.0), (0.55 * a, 0.42 * b, 52.0)),
     )
     spleen = Ellipsoid((0.70 * a, 0.20 * b, 72.0), (0.24 * a, 0.48 * b, 48.0), _turn_z(25.0))

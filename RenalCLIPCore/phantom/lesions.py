@@ -111,8 +111,8 @@ def _placed(patient: PhantomPatient, side: str, shape: Blob, g: np.random.Genera
     """The shape at a drawn position; positions that leave the retroperitoneum are drawn again."""
     from dataclasses import replace
 
-    front = 1.0 if g.uniform() < 0.5 else -1.0
-    deep = bool(g.uniform() < 0.28)
+    front = 1.0 if g.uniform() < 0.46 else -1.0
+    deep = bool(g.uniform() < 0.36)
     best, least = shape, np.inf
     for _ in range(TRIES):
         candidate = replace(shape, centre_lps_mm=_draw_centre(patient.kidney(side), shape, front, deep, g))
@@ -127,14 +127,14 @@ def _placed(patient: PhantomPatient, side: str, shape: Blob, g: np.random.Genera
 def _draw_centre(kidney: Kidney, shape: Blob, front: float, deep: bool, g: np.random.Generator) -> Float3:
     """A centre in front of (1) or behind (-1) the kidney's lateral border, wholly inside the kidney if ``deep``."""
     along = float(np.clip(g.normal(0, 0.2) + np.sign(g.uniform(-1, 1)) * g.uniform(0, 1.0), -0.97, 0.97))
-    around = front * float(np.clip(g.normal(88.0, 32.0), -10.0, 150.0))
+    around = front * float(np.clip(g.normal(90.0, 30.0), -10.0, 150.0))
     point, normal = position(kidney, along, around)
     radius = float(np.mean(shape.semi_axes_mm))
     room = kidney.outline.semi_axes_mm[2]
     if deep and radius < 0.85 * room:
-        depth = radius + float(g.uniform(0.3, max(1.0, room - radius)))
+        depth = radius + float(g.uniform(0.3, float(np.clip(room - radius, 1.0, 5.0))))
     else:
-        depth = radius * float(g.uniform(-0.5, 0.7))
+        depth = radius * float(g.uniform(-0.5, 0.6))
     return as_point(np.asarray(point) - depth * np.asarray(normal))
 
 

@@ -11,11 +11,12 @@ import numpy as np
 from ..imaging.study import Phase
 from ..imaging.volume import Geometry, Volume
 from .anatomy import Kidney, Lesion, PhantomPatient
-from .shapes import Array, Blob, Cylinder, Float3, Shape
+from .shapes import Array, Blob, Cylinder, Float3, Shape, as_point
 from .streams import stream
 
 KIDNEY, TUMOUR, CYST = 1, 2, 3
 HU_RANGE = (-1024, 3071)
+PERIRENAL_FAT_MM = 3.5
 Region = tuple[slice, slice, slice]
 Coordinates = tuple[Array, Array, Array]
 Distance = Callable[[Array, Array, Array], Array]
@@ -261,6 +262,8 @@ def _spine(patient: PhantomPatient, grid: _Grid) -> Iterable[_Paint]:
 
 def _kidney(patient: PhantomPatient, kidney: Kidney, grid: _Grid) -> Iterable[_Paint]:
     one = np.float32(1.0)
+    capsule = replace(kidney.outline, semi_axes_mm=as_point(np.asarray(kidney.outline.semi_axes_mm) + PERIRENAL_FAT_MM))
+    yield from _coats(grid, [capsule], "fat")
     yield from _coats(grid, [kidney.vein], "renal vein")
     if patient.tumour and patient.primary and patient.primary.side == kidney.side:
         yield from _thrombus(kidney, patient.primary, patient.tumour.attributes.vein_invasion, grid)
