@@ -124,13 +124,13 @@ def _clip(tensors: Mapping[str, Tensor], source: str) -> Checkpoint:
     encoder, rest = _split(tensors, "image_encoder_q_student.")
     text, rest = _split(rest, "text_encoder_q_student.")
     scale = rest.pop("logit_scale", None)
-    if scale is None or scale.numel() != 1 or not math.isfinite(float(scale)):
+    if scale is None or scale.numel() != 1 or not math.isfinite(scale.item()):
         raise WeightsMismatchError(f"{source} lacks logit_scale (one finite number).")
     _refuse(rest, source)
     network = _encoder(encoder, source)
     if not network.embedding_dim:
         raise WeightsMismatchError(f"{source} lacks image_encoder_q_student.global_embedding.head, the projection.")
-    return Checkpoint(CheckpointKind.CLIP, network, {}, None, math.exp(float(scale)), len(text))
+    return Checkpoint(CheckpointKind.CLIP, network, {}, None, math.exp(scale.item()), len(text))
 
 
 def _split(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

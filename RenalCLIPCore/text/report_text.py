@@ -1,7 +1,7 @@
 """Wording of the structured report: numbers in, plain radiology English out. Deterministic.
 
-A probability is given in per cent with words that claim no more than it says. What is measured on the masks and what the
-model predicts are told apart.
+A probability is given in per cent with words that claim no more than it says. What is measured on the masks and what
+the model predicts are told apart.
 """
 
 from __future__ import annotations
@@ -161,7 +161,8 @@ def likelihood_sentence(item: LikelihoodFact) -> str:
     """A probability in per cent and in words; no certainty is claimed at either end."""
     words = next(words for bound, words in _LIKELIHOOD if item.probability < bound)
     note = "" if item.calibrated else "; uncalibrated model output"
-    return f"{item.finding[0].upper()}{item.finding[1:]} is {words} (predicted probability {per_cent(item.probability)}{note})."
+    finding = f"{item.finding[0].upper()}{item.finding[1:]}"
+    return f"{finding} is {words} (predicted probability {per_cent(item.probability)}{note})."
 
 
 def risk_sentence(risk: RiskFact) -> str:
@@ -213,7 +214,7 @@ def _volume(volume_ml: float) -> str:
 
 def _component_sentences(facts: LesionFacts) -> list[str]:
     known = {item.component: item for item in facts.components}
-    letters = [letter for letter in ("E", "L", "A", "N") if letter in known]
+    letters: list[str] = [letter for letter in ("E", "L", "A", "N") if letter in known]
     if "R" in known and facts.largest_diameter_mm is None:
         letters.insert(0, "R")
     sentences = []
