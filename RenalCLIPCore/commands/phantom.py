@@ -1,5 +1,151 @@
-"""Commands."""
+"""``renalclip phantom``: studies and cohorts of the digital renal phantom, with known truth."""
 
-from typing import Any
+from __future__ import annotations
 
-COMMANDS: list[Any] = []
+import argparse
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from ..imaging.study import Phase
+    from ..phantom.anatomy import PhantomPatient
+
+
+@dataclass(frozen=True)
+class PhantomStudy:
+    """Make one phantom study (DICOM or NIfTI) with its truth."""
+
+    name: ClassVar[str] = "phantom study"
+
+    seed: int
+    out: Path
+    phases: str
+    truth: Path | None
+    labels: Path | None
+    format: str
+    columns: int
+    slice_mm: float
+    no_lesion: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("--seed", type=int, required=True, help="seed of the patient")
+        parser.add_argument("--out", type=Path, required=True, help="folder to make")
+        parser.add_argument("--phases", default="NAVD", help="contrast phases, some of N A V D (default: NAVD)")
+        parser.add_argument("--truth", type=Path, help="also write the truth to this JSON file")
+        parser.add_argument("--labels", type=Path, help="also write the true label map to this volume file")
+        parser.add_argument("--format", choices=("dicom", "nifti"), default="dicom", help="default: dicom")
+        parser.add_argument("--columns", type=int, default=320, help="rows and columns of a slice (default: 320)")
+        parser.add_argument("--slice-mm", type=float, default=3.0, help="slice spacing in mm (default: 3)")
+        parser.add_argument("--no-lesion", action="store_true", help="a patient without any lesion")
+
+    def run(self) -> None:
+        """Draw, render and write."""
+        from ..errors import ConfigurationError
+        from ..imaging.volume import write_volume
+        from ..phantom.anatomy import draw_patient
+        from ..phantom.grids import study_geometry
+        from ..phantom.render import render_labels
+        from ..phantom.truth import truth, write_truth
+
+        if not 32 <= self.columns <= 1024 or not 0.5 <= self.slice_mm <= 10:
+            raise ConfigurationError("Wanted: 32 to 1024 columns and slices of 0.5 to 10 mm.")
+        phases = _phases(self.phases)
+        patient = draw_patient(self.seed, lesion=not self.no_lesion)
+        self._write(patient, phases)
+        if self.truth:
+            write_truth(truth(patient), self.truth)
+        if self.labels:
+            grid = study_geometry(patient, columns=self.columns, slice_mm=self.slice_mm)
+            write_volume(render_labels(patient, grid), self.labels)
+        print(self.out)
+
+    def _write(self, patient: PhantomPatient, phases: tuple[Phase, ...]) -> None:
+        from ..errors import OutputError
+        from ..imaging.volume import write_volume
+        from ..phantom.dicom import write_phantom_study
+        from ..phantom.grids import study_geometry
+        from ..phantom.render import TissueMap, render_phase
+
+        grid = study_geometry(patient, columns=self.columns, slice_mm=self.slice_mm)
+        if self.format == "dicom":
+            write_phantom_study(patient, self.out, phases, geometry=grid)
+            return
+        if self.out.exists():
+            raise OutputError(f"{self.out.name} exists already; choose another folder.")
+        partial = self.out.with_name(f".partial-{self.out.name}")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir(parents=True)
+            tissues = TissueMap(patient, grid)
+            for phase in phases:
+                volume = render_phase(patient, phase, grid, self.seed, tissues=tissues)
+                write_volume(volume, partial / f"{phase.value}.nii.gz")
+            partial.rename(self.out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class PhantomCohort:
+    """Make a cohort of phantom patients: phases, labels, truth and one table (a broken-off run continues)."""
+
+    name: ClassVar[str] = "phantom cohort"
+
+    patients: int
+    centre: str
+    seed: int
+    split: str
+    out: Path
+    phases: str
+    processes: int
+    in_plane_mm: float
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("--patients", type=int, required=True, help="number of patients")
+        parser.add_argument("--centre", default="internal", help="internal or external: scanner and timing habits")
+        parser.add_argument("--seed", type=int, required=True, help="seed of the cohort")
+        parser.add_argument("--split", default="train", help="written into the table (default: train)")
+        parser.add_argument("--out", type=Path, required=True, help="folder of the cohort")
+        parser.add_argument(
+            "--phases", default="NAVD", help="phases of every patient, or 'mixed' for realistic gaps (default: NAVD)"
+        )
+        parser.add_argument("--processes", type=int, default=1, help="worker processes (default: 1)")
+        parser.add_argument("--in-plane-mm", type=float, default=1.0, help="in-plane voxel spacing (default: 1)")
+
+    def run(self) -> None:
+        """Draw, render and write."""
+        from ..phantom.cohort import CohortPlan, write_cohort
+
+        plan = CohortPlan(
+            patients=self.patients,
+            seed=self.seed,
+            site=self.centre,
+            split=self.split,
+            phases=None if self.phases == "mixed" else _phases(self.phases),
+            in_plane_mm=self.in_plane_mm,
+        )
+        print(write_cohort(self.out, plan, processes=self.processes, progress=_tell))
+
+
+def _tell(fraction: float, words: str) -> None:
+    print(f"{100 * fraction:3.0f} % {words}", file=sys.stderr)
+
+
+def _phases(letters: str) -> tuple[Phase, ...]:
+    from ..errors import ConfigurationError
+    from ..imaging.study import Phase
+
+    wanted = letters.upper()
+    if not wanted or set(wanted) - set("NAVD"):
+        raise ConfigurationError(f"Phases are letters among N, A, V and D, not {letters!r}.")
+    return tuple(phase for phase in Phase if phase.value in wanted)
+
+
+COMMANDS: list[type] = [PhantomStudy, PhantomCohort]

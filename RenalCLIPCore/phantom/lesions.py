@@ -159,9 +159,7 @@ def _surface_points(shape: Blob, count: int = 300) -> tuple[np.ndarray, np.ndarr
 
 def _side(patient: PhantomPatient, shape: Blob) -> str:
     centre = np.asarray(shape.centre_lps_mm)
-    return min(
-        patient.kidneys, key=lambda k: float(np.linalg.norm(centre - np.asarray(k.outline.centre_lps_mm)))
-    ).side
+    return min(patient.kidneys, key=lambda k: float(np.linalg.norm(centre - np.asarray(k.outline.centre_lps_mm)))).side
 
 
 def _apart(shape: Blob, others: tuple[Lesion, ...]) -> bool:

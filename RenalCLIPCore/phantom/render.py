@@ -381,5 +381,3 @@ def _shifted(geometry: Geometry, shift_mm: Float3) -> Geometry:
         return geometry
     origin = np.asarray(geometry.origin_lps_mm) - shift_mm
     return Geometry.from_components(geometry.size, geometry.spacing_mm, origin, geometry.direction)
-
-

@@ -390,5 +390,3 @@ def _kidney_volume_ml(patient: PhantomPatient, kidney: Kidney) -> float:
     for lesion in patient.lesions:
         inside &= lesion.shape.distance(*points) > 0
     return float(outline.volume_mm3() * inside.mean() / 1000)
-
-
