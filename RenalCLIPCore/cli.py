@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 from . import __version__
 from .errors import RenalCLIPError
 
-_GROUPS = ("study", "phantom", "segment", "train", "bundle", "evaluate", "serve")
+_GROUPS = ("review", "study", "phantom", "segment", "train", "bundle", "evaluate", "serve")
 
 
 class Command(Protocol):

@@ -1,0 +1,164 @@
+"""The main job: a study in, a case review out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from ..imaging.study import Study
+    from ..session import Session
+
+
+@dataclass(frozen=True)
+class Review:
+    """Review a study: phases, masks, lesions and what a model bundle says about them.
+
+    SOURCE is a study folder, a DICOM folder or file, or NIfTI, NRRD or MetaImage files (imported first). Writes
+    review.json, review.html and the volumes that they name into --out.
+    """
+
+    source: Sequence[Path]
+    out: Path
+    bundle: Path | None
+    centre_lps_mm: Sequence[float] | None
+    by: str
+    why: str
+    segmentation: Path | None
+    segmentation_model: Path | None
+    phase: Sequence[str]
+    allow_gaps: bool
+    keep_identifiers: bool
+    register: bool
+    precision: str
+    device: str
+    no_explanation: bool
+    no_uncertainty: bool
+    quiet: bool
+    name: ClassVar[str] = "review"
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        add = parser.add_argument
+        add("source", type=Path, nargs="+", help="study folder, DICOM folder or file, or volume files")
+        add("--out", type=Path, default=Path("review"), help="folder for the results (default: review)")
+        add("--bundle", type=Path, help="model bundle (default: the phantom-trained one that ships with the program)")
+        add("--centre-lps-mm", type=float, nargs=3, metavar=("X", "Y", "Z"), help="centre of the lesion, LPS mm")
+        add("--by", default="", help="who gives the centre")
+        add("--why", default="", help="why the centre is given")
+        add("--segmentation", type=Path, help="masks: kidney 1, tumour 2, cyst 3")
+        add("--segmentation-model", type=Path, help="nnU-Net model folder or exported zip")
+        add("--phase", action="append", default=[], metavar="P=SERIES", help="name a phase, e.g. A=art.nii.gz")
+        add("--allow-gaps", action="store_true", help="accept missing slices (resampled and recorded)")
+        add("--keep-identifiers", action="store_true", help="keep patient name, id and dates")
+        add("--register", action="store_true", help="register the phases to the reference (breathing)")
+        add("--precision", choices=("exact", "fast"), default="exact", help="float32, or bfloat16 for the encoder")
+        add("--device", default="cpu", help="cpu or cuda")
+        add("--no-explanation", action="store_true", help="leave the explanation maps out")
+        add("--no-uncertainty", action="store_true", help="leave the uncertainty out")
+        add("--quiet", action="store_true", help="no progress on stderr")
+
+    def run(self) -> None:
+        """Import where needed, segment, read, write."""
+        from ..errors import ConfigurationError
+        from ..session import Session, SessionOptions, demo_bundle
+
+        if self.segmentation and self.segmentation_model:
+            raise ConfigurationError("Give either --segmentation or --segmentation-model, not both.")
+        tell = _silent if self.quiet else ProgressLine()
+        session = Session(SessionOptions(self.device, self.precision, self.keep_identifiers))
+        session.load_bundle(self.bundle or demo_bundle())
+        session.open(self._study(tell))
+        self._segment(session, tell)
+        if self.register:
+            session.register(tell)
+        review = session.review(self._point(), tell)
+        if review.primary is not None:
+            if not self.no_explanation:
+                session.explain(review.primary.lesion_id)
+            if not self.no_uncertainty:
+                session.estimate_uncertainty(review.primary.lesion_id, tell)
+        tell(1.0, "writing")
+        files = session.save(self.out)
+        tell(1.0, "")
+        print(session.build(self.out).conclusion)
+        for line in _cautions(session):
+            print(line)
+        for file in files.values():
+            print(f"wrote {file}")
+
+    def _study(self, tell: Callable[[float, str], None]) -> Study:
+        from ..errors import ConfigurationError
+        from ..imaging.importing import ImportOptions, import_study, is_study
+        from ..imaging.study import read_study
+
+        if len(self.source) == 1 and is_study(self.source[0]):
+            if self.phase:
+                raise ConfigurationError("--phase names phases at import; this study is imported already.")
+            return read_study(self.source[0])
+        options = ImportOptions(tuple(self.phase), self.allow_gaps, self.keep_identifiers)
+        return import_study(self.source, self.out / "study", options, progress=tell)
+
+    def _segment(self, session: Session, tell: Callable[[float, str], None]) -> None:
+        from ..errors import NoKidneyError
+
+        if self.segmentation:
+            session.segment_from_file(self.segmentation)
+            return
+        bundled = session.bundle.segmentation_folder if session.bundle else None
+        if self.centre_lps_mm and not self.segmentation_model and bundled is None:
+            return
+        try:
+            session.segment_with_model(self.segmentation_model, tell)
+        except NoKidneyError:
+            if not self.centre_lps_mm:
+                raise
+            print("No kidney was segmented; the given centre is used.", file=sys.stderr)
+
+    def _point(self) -> Any:
+        if self.centre_lps_mm is None:
+            return None
+        from ..inference.case import now
+        from ..review import Centre
+
+        x, y, z = self.centre_lps_mm
+        return Centre((x, y, z), "manual", self.by or "command line", now(), self.why or "given with --centre-lps-mm")
+
+
+class ProgressLine:
+    """One line on stderr that is written over while a step runs, or plain lines where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last = ""
+        self._since = time.monotonic()
+
+    def __call__(self, fraction: float, words: str) -> None:
+        """Show a step and how far it is."""
+        if self._terminal:
+            text = f"{words} {100 * fraction:3.0f} %" if words else ""
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        elif words and words != self._last:
+            print(f"[{time.monotonic() - self._since:5.1f} s] {words}", file=sys.stderr, flush=True)
+        self._last = words
+
+
+def _silent(fraction: float, words: str) -> None:
+    """Show nothing."""
+
+
+def _cautions(session: Session) -> list[str]:
+    manifest = session.bundle.manifest if session.bundle else None
+    if manifest is None:
+        return []
+    source = "learned from digital phantoms, not from patients. " if manifest.phantom_trained else ""
+    return [f"Bundle {manifest.name} {manifest.version}: {source}{manifest.intended_use}"]
+
+
+COMMANDS = [Review]

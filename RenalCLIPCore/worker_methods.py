@@ -1,0 +1,213 @@
+"""What the worker serves: a session's steps as JSON-RPC methods, with the schema that their parameters are held to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from . import __version__
+from .errors import ConfigurationError
+from .imaging.study import Study, read_study
+from .imaging.volume import write_volume
+from .inference.case import now
+from .resources import resources
+from .review import Absent, Centre, encode
+from .session import SEGMENTATION_FILE, Session, SessionOptions, demo_bundle
+from .worker import PROTOCOL_VERSION, Answer, FollowUp, InvalidParams, Progress
+
+Params = Mapping[str, Any]
+
+
+@lru_cache(maxsize=1)
+def worker_schema() -> dict[str, Any]:
+    """The schema of the protocol: methods with ``params`` and ``result``, and notifications."""
+    text = (resources() / "schemas" / "worker.schema.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+class SessionMethods:
+    """The worker's methods over one session.
+
+    Args:
+        options: Of the session.
+        work: Folder for the volumes that answers name by path.
+    """
+
+    def __init__(self, options: SessionOptions, work: Path) -> None:
+        self.session = Session(options)
+        self.work = work
+        self._methods: dict[str, Callable[[Params, Progress], Answer]] = {
+            "initialize": self._initialize,
+            "bundle.load": self._load_bundle,
+            "study.import": self._import_study,
+            "study.open": self._open_study,
+            "segment": self._segment,
+            "register": self._register,
+            "review": self._review,
+            "review.update": self._update,
+            "explain": self._explain,
+            "report.draft": self._report,
+            "review.save": self._save,
+        }
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the methods."""
+        return tuple(self._methods)
+
+    def makes_stale(self, method: str) -> bool:
+        """Whatever changes the case makes explanations and uncertainties on their way stale."""
+        return method in ("bundle.load", "study.import", "study.open", "segment", "register", "review", "review.update")
+
+    def call(self, method: str, params: Params, progress: Progress) -> Answer:
+        """Run one method.
+
+        Raises:
+            InvalidParams: The parameters do not fit the method's schema.
+            RenalCLIPError: As the method says.
+        """
+        schema = worker_schema()
+        try:
+            jsonschema.validate(dict(params), {**schema["methods"][method]["params"], "$defs": schema["$defs"]})
+        except jsonschema.ValidationError as error:
+            raise InvalidParams(f"{method}: {error.json_path}: {error.message[:300]}") from None
+        return self._methods[method](params, progress)
+
+    def _initialize(self, params: Params, progress: Progress) -> Answer:
+        if params["protocol"] != PROTOCOL_VERSION:
+            raise ConfigurationError(
+                f"This worker speaks protocol {PROTOCOL_VERSION}, the host {params['protocol']}; "
+                "install matching versions of the extension and of RenalCLIPCore."
+            )
+        return Answer({"protocol": PROTOCOL_VERSION, "core": __version__, "methods": list(self.names())})
+
+    def _load_bundle(self, params: Params, progress: Progress) -> Answer:
+        bundle = self.session.load_bundle(Path(params["path"]) if "path" in params else demo_bundle())
+        manifest = bundle.manifest
+        return Answer(
+            {
+                "name": manifest.name,
+                "version": manifest.version,
+                "sha256": bundle.sha256,
+                "capabilities": list(bundle.capabilities),
+                "phantom_trained": manifest.phantom_trained,
+                "intended_use": manifest.intended_use,
+            }
+        )
+
+    def _import_study(self, params: Params, progress: Progress) -> Answer:
+        from .imaging.importing import ImportOptions, import_study
+
+        options = ImportOptions(tuple(params.get("phases", ())), params.get("allow_gaps", False), False)
+        sources = [Path(source) for source in params["sources"]]
+        return self._opened(import_study(sources, Path(params["out"]), options, progress=progress))
+
+    def _open_study(self, params: Params, progress: Progress) -> Answer:
+        return self._opened(read_study(Path(params["path"])))
+
+    def _opened(self, study: Study) -> Answer:
+        self.session.open(study)
+        phases = [
+            {
+                "phase": item.phase.value,
+                "file": str(item.file),
+                "confidence": item.confidence,
+                "reason": item.reason,
+                "notes": list(item.notes),
+            }
+            for item in study.phases.values()
+        ]
+        reference = study.reference.phase.value
+        return Answer(
+            {
+                "study_id": study.study_id,
+                "folder": str(study.folder),
+                "reference": reference,
+                "phases": phases,
+                "notes": list(study.notes),
+            }
+        )
+
+    def _segment(self, params: Params, progress: Progress) -> Answer:
+        if "file" in params:
+            segmentation = self.session.segment_from_file(Path(params["file"]))
+        else:
+            folder = Path(params["model"]) if "model" in params else None
+            segmentation = self.session.segment_with_model(folder, progress)
+        path = self.work / SEGMENTATION_FILE
+        write_volume(segmentation.labels, path)
+        findings = self.session.case.findings if self.session.case else None
+        lesions = findings.lesions if findings else ()
+        return Answer(
+            {
+                "file": str(path),
+                "model": segmentation.model,
+                "notes": list(segmentation.notes),
+                "lesions": [
+                    {
+                        "lesion_id": lesion.lesion_id,
+                        "side": lesion.side,
+                        "label": lesion.label,
+                        "volume_ml": lesion.volume_ml,
+                        "largest_diameter_mm": lesion.largest_diameter_mm,
+                        "centre_lps_mm": list(lesion.centre_lps_mm),
+                    }
+                    for lesion in lesions
+                ],
+            }
+        )
+
+    def _register(self, params: Params, progress: Progress) -> Answer:
+        self.session.register(progress)
+        records = {phase.value: encode(found.record()) for phase, found in self.session.registrations.items()}
+        return Answer({"registrations": records})
+
+    def _review(self, params: Params, progress: Progress) -> Answer:
+        review = self.session.review(_point(params) if "centre_lps_mm" in params else None, progress)
+        primary = review.primary
+        return Answer(encode(review), self._follow_ups(primary.lesion_id) if primary else ())
+
+    def _update(self, params: Params, progress: Progress) -> Answer:
+        lesion = self.session.move(params["lesion_id"], _point(params))
+        return Answer(encode(lesion), self._follow_ups(params["lesion_id"]))
+
+    def _explain(self, params: Params, progress: Progress) -> Answer:
+        return Answer(self._explanation(params["lesion_id"], tuple(params.get("tasks", ())) or None))
+
+    def _report(self, params: Params, progress: Progress) -> Answer:
+        return Answer(encode(self.session.report(params["lesion_id"])))
+
+    def _save(self, params: Params, progress: Progress) -> Answer:
+        return Answer({"files": [str(path) for path in self.session.save(Path(params["out"])).values()]})
+
+    def _follow_ups(self, lesion_id: str) -> tuple[FollowUp, ...]:
+        if self.session.bundle is None:
+            return ()
+
+        def explanation(progress: Progress) -> Params:
+            progress(0.0, "explaining")
+            return self._explanation(lesion_id, None)
+
+        def uncertainty(progress: Progress) -> Params:
+            return {
+                "lesion_id": lesion_id,
+                "uncertainty": encode(self.session.estimate_uncertainty(lesion_id, progress)),
+            }
+
+        return (FollowUp("review.explanation", explanation), FollowUp("review.uncertainty", uncertainty))
+
+    def _explanation(self, lesion_id: str, tasks: tuple[str, ...] | None) -> dict[str, Any]:
+        for name, volume in self.session.explain(lesion_id, tasks).items():
+            write_volume(volume, self.work / name)
+        predicted = self.session.reading(lesion_id).review.predicted
+        found = predicted.explanation if not isinstance(predicted, Absent) else predicted
+        return {"lesion_id": lesion_id, "folder": str(self.work), "explanation": encode(found)}
+
+
+def _point(params: Params) -> Centre:
+    x, y, z = (float(value) for value in params["centre_lps_mm"])
+    return Centre((x, y, z), "manual", params.get("by", ""), now(), params.get("why", ""))
