@@ -15,9 +15,10 @@ from ..cohort.table import SPLITS, CohortRow, FollowUp, write_cohort_table
 from ..errors import ConfigurationError, OutputError
 from ..imaging.study import Phase
 from ..imaging.volume import write_volume
-from .anatomy import PhantomPatient, draw_patient
+from .anatomy import draw_patient
 from .grids import crop_geometry, lesion_geometry
 from .histology import Histology
+from .patient import PhantomPatient
 from .render import Acquisition, TissueMap, render_labels, render_phase
 from .streams import stream
 from .truth import PhantomTruth, read_truth, truth, write_truth

@@ -15,8 +15,10 @@ import numpy as np
 from ..errors import ConfigurationError, OutputError
 from ..imaging.study import Phase
 from ..imaging.volume import Geometry, Volume
-from .anatomy import PhantomPatient
+from .dicom_fields import decimals, set_pixels
+from .enhanced import enhanced_image
 from .grids import study_geometry
+from .patient import PhantomPatient
 from .render import TissueMap, render_phase
 from .shapes import Array
 
@@ -183,8 +185,6 @@ def _images(volume: Volume, series: _Series) -> Iterator[Dataset]:
     if options.reverse:
         slices.reverse()
     if options.enhanced:
-        from .enhanced import enhanced_image
-
         dataset = _common(series, 1)
         yield enhanced_image(dataset, slices, series.spacing_mm, series.uid("dimension", series.phase))
         return
@@ -228,20 +228,6 @@ def _image(series: _Series, number: int, pixels: Array, position: Array, axes: A
         dataset.GantryDetectorTilt = decimals([series.options.gantry_tilt_deg])[0]
     set_pixels(dataset, pixels, signed=series.options.signed)
     return dataset
-
-
-def set_pixels(dataset: Dataset, hu: Array, *, signed: bool) -> None:
-    """Store HU (rows, columns) or (frames, rows, columns) as 16-bit pixels with their rescale values."""
-    intercept = 0 if signed else -1024
-    stored = np.clip(hu.astype(np.int32) - intercept, -1024 - intercept, 3071 - intercept)
-    stored = stored.astype("<i2" if signed else "<u2")
-    dataset.Rows, dataset.Columns = stored.shape[-2:]
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
-    dataset.PixelRepresentation = int(signed)
-    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = str(intercept), "1", "HU"
-    dataset.WindowCenter, dataset.WindowWidth = "50", "400"
-    dataset.PixelData = np.ascontiguousarray(stored).tobytes()
 
 
 def _common(series: _Series, number: int) -> Dataset:
@@ -309,13 +295,13 @@ def _localiser(volume: Volume, seed: int, options: DicomOptions) -> Dataset:
 def _save(dataset: Dataset, folder: Path, options: DicomOptions, series_uid: str, index: int) -> None:
     from pydicom import dcmwrite
     from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.uid import UID, ExplicitVRLittleEndian
 
     syntax = TRANSFER_SYNTAXES[options.transfer_syntax]
     compressed = options.transfer_syntax in ("rle", "jpegls", "jpeg2000")
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian if compressed else syntax
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian if compressed else UID(syntax)
     dataset.file_meta = meta
     if options.transfer_syntax == "jpeg2000":
         _compress_jpeg2000(dataset)
@@ -331,12 +317,13 @@ def _compress_jpeg2000(dataset: Dataset) -> None:
     """Lossless JPEG 2000 through OpenJPEG itself: pydicom's encoder would need one more package."""
     from openjpeg.utils import encode_array
     from pydicom.encaps import encapsulate
+    from pydicom.uid import UID
 
     kind = "<i2" if dataset.PixelRepresentation else "<u2"
     frames = np.frombuffer(dataset.PixelData, kind).reshape(-1, dataset.Rows, dataset.Columns)
     dataset.PixelData = encapsulate([encode_array(frame, bits_stored=16) for frame in frames])
     dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-    dataset.file_meta.TransferSyntaxUID = TRANSFER_SYNTAXES["jpeg2000"]
+    dataset.file_meta.TransferSyntaxUID = UID(TRANSFER_SYNTAXES["jpeg2000"])
 
 
 def _random_name(text: str) -> str:
@@ -346,10 +333,3 @@ def _random_name(text: str) -> str:
 def _clock(seconds: float) -> str:
     whole, part = divmod(round(seconds * 100), 100)
     return f"{whole // 3600:02d}{whole // 60 % 60:02d}{whole % 60:02d}.{part:02d}0000"
-
-
-def decimals(values: Any) -> list[str]:
-    """Decimal strings of at most 16 characters."""
-    from pydicom.valuerep import format_number_as_ds
-
-    return [str(format_number_as_ds(float(v) + 0.0)) for v in np.ravel(values)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .dicom_fields import decimals, set_pixels
 from .shapes import Array, Float3
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ def enhanced_image(
         dimension_uid: UID of the dimension organisation.
     """
     from pydicom import Dataset
-
-    from .dicom import set_pixels
 
     dataset.SOPClassUID, dataset.ImageType = ENHANCED_CT, FRAME_TYPE
     dataset.VolumetricProperties, dataset.VolumeBasedCalculationTechnique = "VOLUME", "NONE"
@@ -57,8 +56,6 @@ def enhanced_image(
 def _shared(axes: Array, spacing_mm: Float3, rescale: Dataset) -> Dataset:
     from pydicom import Dataset
 
-    from .dicom import decimals
-
     measures, orientation, kind, group = Dataset(), Dataset(), Dataset(), Dataset()
     measures.PixelSpacing = decimals([spacing_mm[1], spacing_mm[0]])
     measures.SliceThickness = measures.SpacingBetweenSlices = decimals([spacing_mm[2]])[0]
@@ -73,8 +70,6 @@ def _shared(axes: Array, spacing_mm: Float3, rescale: Dataset) -> Dataset:
 
 def _frame(number: int, position: Array) -> Dataset:
     from pydicom import Dataset
-
-    from .dicom import decimals
 
     content, place, group = Dataset(), Dataset(), Dataset()
     content.StackID, content.InStackPositionNumber = "1", number

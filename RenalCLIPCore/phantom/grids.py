@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..imaging.volume import Geometry
-from .anatomy import PhantomPatient
+from .patient import PhantomPatient
 
 ROI_HALF_MM = (70.0, 70.0, 80.0)
 MARGIN_MM = np.array([20.0, 20.0, 25.0])

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 
 from .histology import Attributes, Histology
+from .patient import LEFT, RIGHT, Kidney, Lesion, PhantomPatient
 from .shapes import Blob, Ellipsoid, Float3, Waves, as_matrix, as_point, rows
 from .streams import stream
-
-if TYPE_CHECKING:
-    from .anatomy import Kidney, Lesion, PhantomPatient
 
 TRIES = 40
 
 
 def place_primary(patient: PhantomPatient, side: str, histology: Histology, attributes: Attributes) -> Lesion:
     """The primary lesion with the given attributes at a position drawn for the patient."""
-    from .anatomy import Lesion
-
     g = stream(patient.seed, "primary.shape")
     shape = _free_blob(g, 0.5 * attributes.diameter_mm, attributes.margin_irregularity)
     shape = _placed(patient, side, shape, stream(patient.seed, "primary.position"))
@@ -41,8 +37,6 @@ def place_primary(patient: PhantomPatient, side: str, histology: Histology, attr
 
 def draw_second(patient: PhantomPatient, primary: Lesion) -> tuple[Lesion, ...]:
     """Occasionally a smaller tumour of the same make-up elsewhere, never beside a cystic primary."""
-    from dataclasses import replace
-
     g = stream(patient.seed, "second")
     if primary.label != "tumour" or g.uniform() >= 0.06:
         return ()
@@ -58,8 +52,6 @@ def draw_second(patient: PhantomPatient, primary: Lesion) -> tuple[Lesion, ...]:
 
 def draw_cysts(patient: PhantomPatient, others: tuple[Lesion, ...]) -> tuple[Lesion, ...]:
     """Zero to three simple cysts in either kidney, apart from the other lesions and smaller than a cystic primary."""
-    from .anatomy import LEFT, RIGHT, Lesion
-
     g = stream(patient.seed, "cysts")
     found: list[Lesion] = []
     limit = 0.7 * min(others[0].shape.semi_axes_mm) if others[0].label == "cyst" else 18.0
@@ -109,8 +101,6 @@ def _free_blob(g: np.random.Generator, radius_mm: float, irregularity: float) ->
 
 def _placed(patient: PhantomPatient, side: str, shape: Blob, g: np.random.Generator) -> Blob:
     """The shape at a drawn position; positions that leave the retroperitoneum are drawn again."""
-    from dataclasses import replace
-
     front = 1.0 if g.uniform() < 0.46 else -1.0
     deep = bool(g.uniform() < 0.36)
     best, least = shape, np.inf
