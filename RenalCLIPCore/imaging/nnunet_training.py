@@ -229,31 +229,24 @@ def _plan(work: Path, options: TrainingOptions, start_from: Path | None, report:
         extractor.run(overwrite_existing=True)
         report(0.06, "planning")
         _write_plans(folder, work, options, start_from)
-        report(0.07, "preprocessing the cases")
-        _preprocess(folder, options)
+        _preprocess(folder, options, report)
     _write_json([_split(work, options)], done)
 
 
 @contextlib.contextmanager
 def _threads_for_processes(options: TrainingOptions) -> Iterator[None]:
-    """Without workers, nnU-Net's process pools become threads of this process."""
-    if options.workers:
-        yield
-        return
+    """Without workers, the process pool of nnU-Net's fingerprint becomes threads of this process."""
     from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
-    from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
     from .nnunet_trainer import InProcess
 
-    modules: list[Any] = [fingerprint_extractor, default_preprocessor]
-    before = [module.multiprocessing for module in modules]
-    for module in modules:
-        module.multiprocessing = InProcess
+    before = fingerprint_extractor.multiprocessing
+    if not options.workers:
+        fingerprint_extractor.multiprocessing = InProcess
     try:
         yield
     finally:
-        for module, original in zip(modules, before, strict=True):
-            module.multiprocessing = original
+        fingerprint_extractor.multiprocessing = before
 
 
 def _write_plans(folder: Path, work: Path, options: TrainingOptions, start_from: Path | None) -> None:
@@ -281,13 +274,27 @@ def _plans_of(start_from: Path, options: TrainingOptions) -> dict[str, Any]:
     return plans
 
 
-def _preprocess(folder: Path, options: TrainingOptions) -> None:
+def _preprocess(folder: Path, options: TrainingOptions, report: Callable[[float, str], None]) -> None:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
+    report(0.06, "preprocessing the cases")
     manager = PlansManager(str(folder / "nnUNetPlans.json"))
-    preprocessor = manager.get_configuration(options.configuration).preprocessor_class(verbose=False)
+    configuration = manager.get_configuration(options.configuration)
+    preprocessor = configuration.preprocessor_class(verbose=False)
     preprocessor.show_progress_bar = False
-    preprocessor.run(DATASET, options.configuration, "nnUNetPlans", num_processes=max(1, options.workers))
+    if options.workers:
+        preprocessor.run(DATASET, options.configuration, "nnUNetPlans", num_processes=options.workers)
+        return
+    dataset = read_json(folder / "dataset.json")
+    cases = get_filenames_of_train_images_and_targets(str(folder), dataset)
+    target = folder / configuration.data_identifier
+    target.mkdir(exist_ok=True)
+    for number, (name, files) in enumerate(cases.items()):
+        report(0.06 + 0.04 * number / len(cases), f"preprocessing case {number + 1} of {len(cases)}")
+        preprocessor.run_case_save(
+            str(target / name), files["images"], files["label"], manager, configuration, dataset
+        )
 
 
 def _split(work: Path, options: TrainingOptions) -> dict[str, list[str]]:

@@ -1,0 +1,249 @@
+"""Masks to lesions: connected components with side, size and centre, and the volume of each kidney."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import NoKidneyError
+from .kidney_sides import Sides, assign_sides
+from .nnunet_model import CYST, KIDNEY, TUMOUR
+from .orientation import to_storage
+from .volume import Float3, Geometry, Volume
+
+LABELS = {TUMOUR: "tumour", CYST: "cyst"}
+NEIGHBOURHOOD = np.ones((3, 3, 3), bool)
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A connected tumour or cyst (26-neighbourhood).
+
+    Attributes:
+        lesion_id: ``L1``, ``L2`` ... in the order of importance.
+        number: Its voxels' value in ``LesionFindings.components``.
+        side: ``left`` or ``right`` of the patient.
+        label: ``tumour`` or ``cyst``.
+        volume_ml: Voxel count times voxel volume.
+        largest_diameter_mm: Longest distance in space between two points of its surface (half-voxel surface).
+        axial_diameter_mm: The same within one axial slice.
+        centre_lps_mm: Centroid in the axial slice where its area is largest (paper, 4.1.3).
+    """
+
+    lesion_id: str
+    number: int
+    side: str
+    label: str
+    volume_ml: float
+    largest_diameter_mm: float
+    axial_diameter_mm: float
+    centre_lps_mm: Float3
+
+
+@dataclass(frozen=True)
+class LesionFindings:
+    """What a segmentation shows.
+
+    Attributes:
+        lesions: Primary lesion first: tumours before cysts, then by volume. Empty when there is none.
+        components: int16 on the segmentation's grid: 0, or the number of a lesion.
+        kidney_volumes_ml: Per side (``left``, ``right``) with a kidney: parenchyma with its lesions.
+        notes: What was dropped or assumed.
+    """
+
+    lesions: tuple[Lesion, ...]
+    components: Volume
+    kidney_volumes_ml: dict[str, float]
+    notes: tuple[str, ...]
+
+    @property
+    def primary(self) -> Lesion | None:
+        """The primary lesion, if there is any."""
+        return self.lesions[0] if self.lesions else None
+
+
+def find_lesions(labels: Volume, minimum_ml: float = 0.05, midline_x_mm: float | None = None) -> LesionFindings:
+    """List the lesions of a label map (0 background, 1 kidney, 2 tumour, 3 cyst).
+
+    A lesion belongs to the kidney whose parenchyma it touches most, else to the nearest within 15 mm, else to the side
+    of the midline it lies on. The midline is the middle between both kidneys; with one kidney it is ``midline_x_mm``
+    or, when that is not given, the middle of the volume (a CT is centred on the patient to within a few centimetres,
+    and kidneys lie some 6 cm aside).
+
+    The result does not depend on how the voxels are stored. Axial means across the patient's long axis: an oblique
+    mask is resampled (nearest neighbour) to patient axes to find the slice.
+
+    Args:
+        labels: Label map in any storage orientation.
+        minimum_ml: Smaller components are dropped with a note.
+        midline_x_mm: LPS x of the spine, for a solitary kidney in an off-centre volume.
+
+    Raises:
+        NoKidneyError: There is no voxel of kidney parenchyma.
+    """
+    canonical = labels.canonical()
+    region = _bounding_box(canonical.array > 0)
+    if region is None or not (canonical.array[region] == KIDNEY).any():
+        raise NoKidneyError(
+            "The segmentation holds no kidney; check that it belongs to this study, or give another one."
+        )
+    start = (region[0].start, region[1].start, region[2].start)
+    array = canonical.array[region]
+    cropped = Volume(array, canonical.geometry.crop(start, (array.shape[0], array.shape[1], array.shape[2])))
+    candidates, notes = _candidates(cropped, minimum_ml)
+    sides = assign_sides(cropped, [mask for _, mask in candidates], _midline(canonical.geometry), midline_x_mm)
+    measured = [
+        _measure(cropped.geometry, mask, LABELS[label], side)
+        for (label, mask), side in zip(candidates, sides.lesions, strict=True)
+    ]
+    order = sorted(range(len(measured)), key=lambda n: _rank(measured[n]))
+    components = np.zeros(canonical.array.shape, np.int16)
+    lesions = []
+    for number, place in enumerate(order, start=1):
+        box, mask = candidates[place][1]
+        components[region][box][mask] = number
+        lesions.append(Lesion(f"L{number}", number, *measured[place]))
+    stored = np.ascontiguousarray(to_storage(components, labels.geometry))
+    volumes = _kidney_volumes(cropped, sides, measured)
+    return LesionFindings(tuple(lesions), Volume(stored, labels.geometry), volumes, (*notes, *sides.notes))
+
+
+Boxed = tuple[tuple[slice, ...], Mask]
+Measured = tuple[str, str, float, float, float, Float3]
+
+
+def _bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:
+    sides = []
+    for axis in range(3):
+        found = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not len(found):
+            return None
+        sides.append(slice(int(found[0]), int(found[-1]) + 1))
+    return sides[0], sides[1], sides[2]
+
+
+def _candidates(labels: Volume, minimum_ml: float) -> tuple[list[tuple[int, Boxed]], tuple[str, ...]]:
+    """Components of tumour and of cyst as (label, (box, mask in the box)), without the tiny ones."""
+    from scipy import ndimage
+
+    kept: list[tuple[int, Boxed]] = []
+    notes = []
+    for label, word in LABELS.items():
+        components, _ = ndimage.label(labels.array == label, structure=NEIGHBOURHOOD)
+        dropped = 0
+        for number, box in enumerate(ndimage.find_objects(components), start=1):
+            mask = components[box] == number
+            if np.count_nonzero(mask) * labels.geometry.voxel_volume_ml < minimum_ml:
+                dropped += 1
+            else:
+                kept.append((label, (box, mask)))
+        if dropped:
+            notes.append(f"{dropped} {word} islands under {minimum_ml:g} ml were left out.")
+    return kept, tuple(notes)
+
+
+def _measure(grid: Geometry, boxed: Boxed, label: str, side: str) -> Measured:
+    box, mask = boxed
+    own = grid.crop((box[0].start, box[1].start, box[2].start), (mask.shape[0], mask.shape[1], mask.shape[2]))
+    aligned = _patient_aligned(Volume(mask, own))
+    return (
+        side,
+        label,
+        float(np.count_nonzero(mask)) * grid.voxel_volume_ml,
+        largest_diameter_mm(Volume(mask, own)),
+        axial_diameter_mm(aligned),
+        axial_centre_lps_mm(aligned),
+    )
+
+
+def largest_diameter_mm(mask: Volume) -> float:
+    """Longest distance between two points of a mask's surface, in mm.
+
+    The surface lies half a voxel beyond the outermost voxel centres along each axis, as a mesh of the mask has it.
+    """
+    points = mask.geometry.lps(_surface(mask.array))
+    return _longest(points)
+
+
+def axial_diameter_mm(mask: Volume) -> float:
+    """Longest distance between two points of a mask's surface within one slice of its last axis, in mm."""
+    longest = 0.0
+    spacing = np.asarray(mask.geometry.spacing_mm[:2])
+    for k in np.flatnonzero(mask.array.any(axis=(0, 1))):
+        points = _surface(mask.array[:, :, k : k + 1])[:, :2] * spacing
+        if np.hypot(*np.ptp(points, axis=0)) > longest:
+            longest = max(longest, _longest(np.unique(points, axis=0)))
+    return longest
+
+
+def axial_centre_lps_mm(mask: Volume) -> Float3:
+    """Centroid of a patient-aligned mask in the axial slice where its area is largest.
+
+    Of several such slices the one nearest to the mask's centroid is taken, then the upper one.
+    """
+    area = mask.array.sum(axis=(0, 1))
+    slices = np.arange(len(area))
+    middle = float((area * slices).sum() / area.sum())
+    tied = np.flatnonzero(area == area.max())
+    k = min(tied.tolist(), key=lambda slice_: (round(abs(slice_ - middle), 6), -slice_))
+    i, j = np.nonzero(mask.array[:, :, k])
+    centre = mask.geometry.lps((i.mean(), j.mean(), k))
+    return float(centre[0]), float(centre[1]), float(centre[2])
+
+
+def _surface(mask: Mask) -> npt.NDArray[np.floating[Any]]:
+    """Index positions (n, 3) whose convex hull is that of the mask's half-voxel surface.
+
+    The outermost voxels of each line along the first axis are enough: every corner of the hull is one of them.
+    """
+    j, k = np.nonzero(mask.any(axis=0))
+    first = mask.argmax(axis=0)[j, k]
+    last = mask.shape[0] - 1 - mask[::-1].argmax(axis=0)[j, k]
+    voxels = np.concatenate([np.stack([first, j, k], axis=1), np.stack([last, j, k], axis=1)]).astype(float)
+    steps = np.concatenate([np.eye(3), -np.eye(3)]) / 2
+    return np.unique((voxels[:, None, :] + steps).reshape(-1, 3), axis=0)
+
+
+def _longest(points: npt.NDArray[np.floating[Any]]) -> float:
+    from scipy.spatial import ConvexHull
+    from scipy.spatial.distance import pdist
+
+    corners = points[ConvexHull(points).vertices]
+    return float(pdist(corners).max())
+
+
+def _patient_aligned(mask: Volume) -> Volume:
+    """The mask on patient axes: itself, or resampled (nearest neighbour) when its grid is oblique."""
+    if not mask.geometry.is_oblique:
+        return mask
+    own = mask.geometry
+    finest = min(own.spacing_mm)
+    aligned = own.patient_aligned()
+    extent = np.asarray(aligned.size) * np.asarray(aligned.spacing_mm)
+    spacing = np.array([finest, finest, aligned.spacing_mm[2]])
+    size = np.maximum(1, np.ceil(extent / spacing)).astype(int)
+    middle = aligned.lps((np.asarray(aligned.size) - 1) / 2)
+    grid = Geometry.from_components(size, spacing, middle - spacing * (size - 1) / 2, np.eye(3))
+    resampled = Volume(mask.array.astype(np.uint8), own).resample_to(grid, nearest=True, fill=0).array > 0
+    return Volume(resampled, grid) if resampled.any() else Volume(mask.array, own)
+
+
+def _midline(grid: Geometry) -> float:
+    low, high = grid.bounds_lps_mm
+    return float((low[0] + high[0]) / 2)
+
+
+def _rank(measured: Measured) -> tuple[Any, ...]:
+    _, label, volume, _, _, centre = measured
+    return (label != "tumour", -round(volume, 6), *(round(value, 4) for value in centre))
+
+
+def _kidney_volumes(labels: Volume, sides: Sides, measured: list[Measured]) -> dict[str, float]:
+    volumes = dict(sides.parenchyma_ml)
+    for side, _, volume, *_ in measured:
+        volumes[side] = volumes.get(side, 0.0) + volume
+    return {side: volumes[side] for side in ("left", "right") if volumes.get(side)}
