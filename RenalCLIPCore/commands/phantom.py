@@ -104,6 +104,7 @@ class PhantomCohort:
     phases: str
     processes: int
     in_plane_mm: float
+    lesion_only: bool
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,13 +112,16 @@ class PhantomCohort:
         parser.add_argument("--patients", type=int, required=True, help="number of patients")
         parser.add_argument("--centre", default="internal", help="internal or external: scanner and timing habits")
         parser.add_argument("--seed", type=int, required=True, help="seed of the cohort")
-        parser.add_argument("--split", default="train", help="written into the table (default: train)")
+        parser.add_argument("--split", default="training", help="training, validation or test (default: training)")
         parser.add_argument("--out", type=Path, required=True, help="folder of the cohort")
         parser.add_argument(
             "--phases", default="NAVD", help="phases of every patient, or 'mixed' for realistic gaps (default: NAVD)"
         )
         parser.add_argument("--processes", type=int, default=1, help="worker processes (default: 1)")
         parser.add_argument("--in-plane-mm", type=float, default=1.0, help="in-plane voxel spacing (default: 1)")
+        parser.add_argument(
+            "--lesion-only", action="store_true", help="volumes of the lesion's region of interest, not both kidneys"
+        )
 
     def run(self) -> None:
         """Draw, render and write."""
@@ -130,6 +134,7 @@ class PhantomCohort:
             split=self.split,
             phases=None if self.phases == "mixed" else _phases(self.phases),
             in_plane_mm=self.in_plane_mm,
+            lesion_only=self.lesion_only,
         )
         print(write_cohort(self.out, plan, processes=self.processes, progress=_tell))
 
