@@ -6,6 +6,7 @@ No voxel grid, resampling or imaging code takes part.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def measure_lesion(lesion: Lesion) -> LesionTruth:
     """Volume, diameters and centres of a lesion."""
     shape = lesion.shape
     points, weights = _volume_samples(shape)
-    sections = _Sections(shape, 2)
+    sections = _sections(shape, 2)
     return LesionTruth(
         side=lesion.side,
         label=lesion.label,
@@ -94,7 +95,7 @@ def measure_renal(lesion: Lesion, kidney: Kidney) -> Renal:
     shape = lesion.shape
     points, weights = _volume_samples(shape)
     surface = surface_points(shape, 20000)
-    diameter = max(_Sections(shape, axis).largest_diameter() for axis in range(3))
+    diameter = max(_sections(shape, axis).largest_diameter() for axis in range(3))
     outside = float(np.average(kidney.outline.distance(*points.T) > 0, weights=weights))
     near = sinus_distance_mm(kidney, surface, points)
     front = float(np.average(kidney.local(*points.T)[2], weights=weights))
@@ -160,7 +161,7 @@ def ellipsoid_surface(shape: Ellipsoid, count: int) -> Array:
 
 
 def parenchyma_volume_ml(kidney: Kidney, lesions: tuple[Lesion, ...]) -> float:
-    """Volume of a kidney's parenchyma (outline without sinus and lesions) by points spread evenly through the outline."""
+    """Volume of the parenchyma (outline without sinus and lesions), by points spread evenly through the outline."""
     outline = kidney.outline
     unit = _sphere(DIRECTIONS)
     jitter = (np.arange(DIRECTIONS) * 0.7548776662466927) % 1.0
@@ -229,6 +230,11 @@ class _Sections:
         centroid = ((p + q)[best] * cross[best][:, None]).sum(axis=0) / (6 * area[best])
         x, y, z = self._place(centroid, self.levels[best])
         return float(x), float(y), float(z)
+
+
+@lru_cache(maxsize=8)
+def _sections(shape: Blob, axis: int) -> _Sections:
+    return _Sections(shape, axis)
 
 
 def _sphere(count: int) -> Array:

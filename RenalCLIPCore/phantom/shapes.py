@@ -18,6 +18,7 @@ Float3 = tuple[float, float, float]
 Matrix3 = tuple[Float3, Float3, Float3]
 IDENTITY: Matrix3 = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 EVERYWHERE = 1e6
+TINY = 1e-6
 
 
 class Shape(Protocol):
@@ -77,16 +78,15 @@ class Ellipsoid:
         if self.bend_mm:
             v = v - self.bend_mm * np.square(u / a)
         q = np.square(u / a) + np.square(v / b) + np.square(w / c)
-        length = np.sqrt(q)
-        slope = np.sqrt(np.square(u / (a * a)) + np.square(v / (b * b)) + np.square(w / (c * c))) + 1e-9
-        return np.maximum((length - 1.0) * length / slope, -min(self.semi_axes_mm))
+        length = np.sqrt(q) + TINY
+        slope = np.sqrt(np.square(u / (a * a)) + np.square(v / (b * b)) + np.square(w / (c * c)))
+        return np.maximum((length - 1.0) * length / (slope + TINY / min(a, b, c)), -min(a, b, c))
 
     def bounds(self) -> tuple[Array, Array]:
         """Bounding box, see :class:`Shape`."""
         matrix = rows(self.axes)
-        a, b, c = self.semi_axes_mm
-        semi = np.array([a, b + abs(self.bend_mm), c])
-        half = np.sqrt(np.square(matrix * semi[:, None]).sum(axis=0))
+        semi = np.asarray(self.semi_axes_mm)
+        half = np.sqrt(np.square(matrix * semi[:, None]).sum(axis=0)) + np.abs(matrix[1]) * abs(self.bend_mm)
         centre = np.asarray(self.centre_lps_mm)
         return centre - half, centre + half
 
@@ -140,9 +140,9 @@ class Cylinder:
         """Signed distance (does not depend on z), see :class:`Shape`."""
         a, b = self.semi_axes_mm
         u, v = x - self.centre_xy_mm[0], y - self.centre_xy_mm[1]
-        length = np.sqrt(np.square(u / a) + np.square(v / b))
-        slope = np.sqrt(np.square(u / (a * a)) + np.square(v / (b * b))) + 1e-9
-        return np.maximum((length - 1.0) * length / slope, -min(a, b))
+        length = np.sqrt(np.square(u / a) + np.square(v / b)) + TINY
+        slope = np.sqrt(np.square(u / (a * a)) + np.square(v / (b * b)))
+        return np.maximum((length - 1.0) * length / (slope + TINY / min(a, b)), -min(a, b))
 
     def bounds(self) -> tuple[Array, Array]:
         """Bounding box, see :class:`Shape`."""
