@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OutputError
 from ..resources import resources
-from ..review import CaseReview
+from ..review import Absent, CaseReview
 from . import figures, page
 
 if TYPE_CHECKING:
@@ -160,4 +160,5 @@ def _environment() -> Environment:
         "when_words",
     ):
         environment.filters[name] = getattr(page, name)
+    environment.tests["there"] = lambda part: not isinstance(part, Absent)
     return environment

@@ -159,6 +159,11 @@ def study_checks(review: CaseReview) -> list[str]:
     found += review.study.notes
     if segmentation := present(review.segmentation):
         found += [f"Segmentation: {note}" for note in segmentation.notes]
+    found += [
+        f"{item.by} rejected {item.finding}" + (f": {item.comment}" if item.comment else ".")
+        for item in review.sign_off
+        if item.verdict == "rejected"
+    ]
     return found
 
 
@@ -256,9 +261,9 @@ def when_words(at: str) -> str:
     """An ISO 8601 time as ``2025-03-04 10:20 UTC``; anything else as it is."""
     try:
         moment = datetime.fromisoformat(at)
-    except ValueError:
+        return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if moment.tzinfo else at
+    except (ValueError, OverflowError):
         return at
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if moment.tzinfo else at
 
 
 def phase_words(letter: str) -> str:

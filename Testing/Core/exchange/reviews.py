@@ -1,7 +1,12 @@
-"""Reviews made by hand for tests: one in which every part is there, one in which every part is absent."""
+"""Reviews for tests: one in which every part is there, ones in which parts are absent, and any at all."""
 
+import dataclasses
 import math
+import types
+import typing
 from dataclasses import replace
+
+from hypothesis import strategies as st
 
 from RenalCLIPCore import review as r
 
@@ -58,7 +63,14 @@ def recurrence():
         return tuple(math.exp(-hazard * month) for month in months)
 
     return r.RiskPrediction(
-        -0.42, "low", 0.1, "the phantom training cohort, 320 patients", months, curve(0.0011), curve(0.0009), curve(0.0055)
+        -0.42,
+        "low",
+        0.1,
+        "the phantom training cohort, 320 patients",
+        months,
+        curve(0.0011),
+        curve(0.0009),
+        curve(0.0055),
     )
 
 
@@ -69,10 +81,22 @@ def full_prediction():
         components=COMPONENTS,
         total=r.NephrometryTotal(7, "7p", "moderate", {"low": 0.31, "moderate": 0.62, "high": 0.07}),
         malignancy=r.BinaryPrediction(
-            "malignancy", "malignant", "benign", 0.84, 0.5, "temperature 1.31", {"N": 0.61, "A": 0.88, "V": 0.86, "D": 0.79}
+            "malignancy",
+            "malignant",
+            "benign",
+            0.84,
+            0.5,
+            "temperature 1.31",
+            {"N": 0.61, "A": 0.88, "V": 0.86, "D": 0.79},
         ),
         aggressiveness=r.BinaryPrediction(
-            "aggressiveness", "aggressive", "indolent", 0.31, 0.45, "temperature 1.12", {"N": 0.35, "A": 0.24, "V": 0.33, "D": 0.3}
+            "aggressiveness",
+            "aggressive",
+            "indolent",
+            0.31,
+            0.45,
+            "temperature 1.12",
+            {"N": 0.35, "A": 0.24, "V": 0.33, "D": 0.3},
         ),
         recurrence=recurrence(),
         zero_shot=(
@@ -105,7 +129,16 @@ def full_prediction():
         uncertainty=r.Uncertainty(
             tuple(
                 r.TaskSpread(task, r.Absent("only one phase") if task == "rfs" else 0.05, 0.02, 0.03)
-                for task in ("renal_r", "renal_e", "renal_n", "renal_a", "renal_l", "malignancy", "aggressiveness", "rfs")
+                for task in (
+                    "renal_r",
+                    "renal_e",
+                    "renal_n",
+                    "renal_a",
+                    "renal_l",
+                    "malignancy",
+                    "aggressiveness",
+                    "rfs",
+                )
             ),
             augmentations=8,
             centres=8,
@@ -157,7 +190,19 @@ def absent_prediction(reason):
 def absent_lesion(**changes):
     gone = r.Absent("No lesion is segmented here.")
     lesion = r.LesionReview(
-        "L1", "left", "point", True, gone, gone, gone, gone, gone, gone, NO_BUNDLE, r.Absent("There is no mask."), NO_BUNDLE
+        "L1",
+        "left",
+        "point",
+        True,
+        gone,
+        gone,
+        gone,
+        gone,
+        gone,
+        gone,
+        NO_BUNDLE,
+        r.Absent("There is no mask."),
+        NO_BUNDLE,
     )
     return replace(lesion, **changes)
 
@@ -189,7 +234,9 @@ def full_review():
             options={"phases": "N A V D", "registration": "off"},
             seconds={"import": 2.1, "segment": 31.4, "read": 0.52},
         ),
-        edits=(r.Edit("/lesions/0/centre_used", "null", '{"lps_mm": [1, 2, 3]}', "Reader 1", AT, "mask misses a part"),),
+        edits=(
+            r.Edit("/lesions/0/centre_used", "null", '{"lps_mm": [1, 2, 3]}', "Reader 1", AT, "mask misses a part"),
+        ),
         sign_off=(r.SignOff("malignancy", "accepted", "agrees with my reading", "Reader 1", AT),),
     )
 
@@ -202,10 +249,31 @@ def empty_review():
         segmentation=r.Absent("No segmentation model was given."),
         conclusion="No lesion was looked for.",
         lesions=(),
-        provenance=r.Provenance(AT, "0.1.0", {}, NO_BUNDLE, NO_BUNDLE, NO_BUNDLE, "Research only. Not for clinical use.", {}, {}),
+        provenance=r.Provenance(
+            AT, "0.1.0", {}, NO_BUNDLE, NO_BUNDLE, NO_BUNDLE, "Research only. Not for clinical use.", {}, {}
+        ),
     )
 
 
 def absent_review():
     """A review with one lesion of which nothing is known."""
     return replace(empty_review(), lesions=(absent_lesion(),), conclusion="Nothing can be said.")
+
+
+def values(kind):
+    """A strategy for any annotated type of the review."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return st.one_of(*(values(argument) for argument in arguments))
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        fields = {item.name: values(hints[item.name]) for item in dataclasses.fields(kind)}
+        return st.builds(kind, **fields)
+    if origin is tuple and arguments[1:] == (Ellipsis,):
+        return st.lists(values(arguments[0]), max_size=2).map(tuple)
+    if origin is tuple:
+        return st.tuples(*(values(argument) for argument in arguments))
+    if origin is dict:
+        return st.dictionaries(st.text(max_size=4), values(arguments[1]), max_size=2)
+    simple = {str: st.text(max_size=6), bool: st.booleans(), int: st.integers(-99, 99)}
+    return simple[kind] if kind in simple else st.floats(allow_nan=False, allow_infinity=False)
