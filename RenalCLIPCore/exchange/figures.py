@@ -187,7 +187,7 @@ def _axes(end: float) -> list[Markup]:
 
 
 def _month_x(month: float, end: float) -> float:
-    return 46 + 404 * month / end
+    return 46 + 404 * (month / end)
 
 
 def _share_y(share: float) -> float:
