@@ -51,6 +51,7 @@ class StudyPhase:
         reason: How it was recognised, in words.
         overridden: Whether a person named the phase.
         notes: Gaps, tilt, resampling and the like.
+        series: Which series or file of the source it was, by number; never a name.
     """
 
     phase: Phase
@@ -60,6 +61,7 @@ class StudyPhase:
     reason: str
     overridden: bool = False
     notes: tuple[str, ...] = ()
+    series: str = ""
 
     def read(self) -> Volume:
         """The phase's volume in Hounsfield units, as stored."""
@@ -96,6 +98,11 @@ class Study:
     def reference(self) -> StudyPhase:
         """The phase whose grid is the common frame: arterial, else venous (paper, 4.1.3)."""
         return self.phases[Phase.A] if Phase.A in self.phases else self.phases[Phase.V]
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a path is the folder of an imported study."""
+    return (folder / STUDY_FILE).is_file()
 
 
 def write_study(study: Study) -> Path:
@@ -146,7 +153,8 @@ def read_study(folder: Path) -> Study:
 def _encode_phase(item: StudyPhase, folder: Path) -> dict[str, Any]:
     return {
         "phase": item.phase.value,
-        "file": item.file.relative_to(folder).as_posix(),
+        "file": item.file.resolve().relative_to(folder.resolve()).as_posix(),
+        "series": item.series,
         "confidence": item.confidence,
         "reason": item.reason,
         "overridden": item.overridden,
@@ -169,4 +177,5 @@ def _decode_phase(item: dict[str, Any], folder: Path) -> StudyPhase:
         str(item["reason"]),
         bool(item["overridden"]),
         tuple(str(note) for note in item.get("notes", ())),
+        str(item.get("series", "")),
     )
