@@ -90,7 +90,11 @@ def test_storage_changes_neither_centre_nor_side_nor_numbers(files, bundle, phan
     for one, other in zip(first.lesions, second.lesions, strict=True):
         assert one.side == other.side
         assert np.allclose(one.centre_used.lps_mm, other.centre_used.lps_mm, atol=1e-3)
-        assert one.predicted.malignancy.probability == pytest.approx(other.predicted.malignancy.probability, abs=1e-6)
+        distances = [item.predicted.out_of_distribution.distance for item in (one, other)]
+        assert distances[0] == pytest.approx(distances[1], rel=1e-4)
+        assert one.predicted.neighbours[0].similarity == pytest.approx(
+            other.predicted.neighbours[0].similarity, abs=1e-5
+        )
 
 
 def test_a_given_centre_replaces_the_primary_lesions_and_both_are_kept(files, bundle):
@@ -102,7 +106,7 @@ def test_a_given_centre_replaces_the_primary_lesions_and_both_are_kept(files, bu
     assert after.centre_used == point
     assert np.allclose(after.centre_proposed.lps_mm, before.centre_proposed.lps_mm)
     moved = session.move(before.lesion_id, before.centre_proposed)
-    assert moved.predicted.malignancy == before.predicted.malignancy
+    assert moved.predicted.neighbours == before.predicted.neighbours != after.predicted.neighbours
 
 
 def test_a_point_far_from_any_lesion_is_a_lesion_of_its_own_on_its_side(files, bundle, phantom):
@@ -195,6 +199,6 @@ def test_two_reviews_of_one_study_give_the_same_numbers(files, bundle):
         session = opened(files, bundle)
         lesion = session.review().primary.lesion_id
         spread = session.estimate_uncertainty(lesion)
-        return session.readings[lesion].review.predicted.malignancy, spread
+        return session.readings[lesion].review.predicted.neighbours, spread
 
     assert numbers() == numbers()
