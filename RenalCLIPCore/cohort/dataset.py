@@ -233,6 +233,8 @@ def _load(dataset: RoiDataset, plan: list[list[Draw]], workers: int) -> Iterator
         DataLoader(
             dataset,
             batch_sampler=plan,
+            # its own generator: the loader must not draw from the global one, whose state is part of a checkpoint
+            generator=torch.Generator(),
             num_workers=workers,
             collate_fn=dataset.collate,
             multiprocessing_context="spawn" if workers else None,

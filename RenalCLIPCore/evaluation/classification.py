@@ -1,8 +1,8 @@
 """Measures of classification. Arrays in, numbers out.
 
 The ``weighted_`` cores take ``weights`` (..., n): how often each sample counts, in as many resamples as there are
-leading axes, so that a bootstrap is one call (:mod:`RenalCLIPCore.evaluation.bootstrap`). In a resample where a measure is
-undefined its value is NaN; for the samples themselves it is refused.
+leading axes, so that a bootstrap (:mod:`RenalCLIPCore.evaluation.bootstrap`) is one call. In a resample where a measure
+is undefined its value is NaN; for the samples themselves it is refused.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
     """
     truth, values = _probabilities(labels, probabilities)
     if values.ndim == 1:
-        return float(np.mean((values - truth) ** 2))
+        return float(weighted_brier(truth, values, np.ones(len(truth))))
     return float(np.mean(((values - np.eye(values.shape[1])[truth]) ** 2).sum(axis=1)))
 
 
@@ -138,11 +138,10 @@ def calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins:
         UndefinedMeasureError: As for :func:`brier`.
     """
     truth, values = _probabilities(labels, probabilities)
-    confidence = values if values.ndim == 1 else values.max(axis=1)
-    correct = truth.astype(float) if values.ndim == 1 else (values.argmax(axis=1) == truth).astype(float)
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    total = sum(abs((correct - confidence)[place == b].sum()) for b in range(bins))
-    return float(total / len(truth))
+    if values.ndim == 1:
+        return float(weighted_calibration_error(truth, values, np.ones(len(truth)), bins))
+    correct = values.argmax(axis=1) == truth
+    return float(weighted_calibration_error(correct, values.max(axis=1), np.ones(len(truth)), bins))
 
 
 def log_loss(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
@@ -199,6 +198,18 @@ def weighted_at_threshold(truth: npt.NDArray[Any], scores: Array, weights: Array
         "specificity": _ratio(rejections, rejections + alarms),
         "f1": _ratio(2 * hits, 2 * hits + misses + alarms),
     }
+
+
+def weighted_brier(truth: npt.NDArray[Any], probabilities: Array, weights: Array) -> Array:
+    """Brier score of class 1 per resample of weights (..., n)."""
+    return _ratio(weights @ (probabilities - truth) ** 2, weights.sum(axis=-1))
+
+
+def weighted_calibration_error(truth: npt.NDArray[Any], probabilities: Array, weights: Array, bins: int = 10) -> Array:
+    """Expected calibration error of class 1 per resample of weights (..., n)."""
+    place = np.clip(np.ceil(probabilities * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.where(place[:, None] == np.arange(bins), (truth.astype(float) - probabilities)[:, None], 0.0)
+    return _ratio(np.abs(weights @ gaps).sum(axis=-1), weights.sum(axis=-1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def export_bundle(
         training_data=f"{words.training_data} {_numbers(cohort)}",
     )
     index = CaseIndex(
-        _embeddings(encoder, learnt.training.fused()[0]),
+        _embeddings(encoder, learnt.training),
         learnt.training.cases,
         tuple(_facts(row) for row in learnt.training_rows),
     )
@@ -256,7 +256,7 @@ def _with_projection(encoder: RenalEncoder, learnt: _Learnt) -> RenalEncoder:
     No image-text space exists yet, so neighbours are sought by cosine in the space of the backbone's features.
     Whitening along the principal components keeps a few strong features from deciding every similarity.
     """
-    statistics = fit_feature_statistics(learnt.training.fused()[0])
+    statistics = fit_feature_statistics(learnt.training.features)
     weight = statistics.components / np.sqrt(statistics.variances)[:, None]
     # a common factor changes no cosine; this one keeps half precision in its range
     weight /= np.abs(weight).max()
@@ -271,9 +271,12 @@ def _with_projection(encoder: RenalEncoder, learnt: _Learnt) -> RenalEncoder:
     return projected.eval()
 
 
-def _embeddings(encoder: RenalEncoder, features: Array) -> Any:
+def _embeddings(encoder: RenalEncoder, predictions: Predictions) -> Any:
+    """Per case the mean of its phases' unit embeddings, brought back to unit length (as at inference)."""
     with torch.no_grad():
-        return encoder.project(torch.from_numpy(features).float()).numpy()
+        units = encoder.project(torch.from_numpy(predictions.features).float()).double().numpy()
+    mean, _ = replace(predictions, features=units, outputs={}).fused()
+    return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _stored(module: Any) -> Any:

@@ -11,11 +11,10 @@ import torch
 from torch import nn
 
 from ..cohort.dataset import Batch
-from ..imaging.study import Phase
 
 Array = npt.NDArray[np.float64]
 
-_FALLBACK = (Phase.A, Phase.V)
+_FALLBACK = ("A", "V")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,7 @@ class Predictions:
     """
 
     case_ids: tuple[str, ...]
-    phases: tuple[Phase, ...]
+    phases: tuple[str, ...]
     features: Array
     outputs: Mapping[str, Array]
 
@@ -51,7 +50,7 @@ class Predictions:
         """Features and outputs per case from its arterial phase, else its venous one."""
         chosen: dict[str, int] = {}
         for phase in reversed(_FALLBACK):
-            chosen |= {c: i for i, (c, p) in enumerate(zip(self.case_ids, self.phases, strict=True)) if p is phase}
+            chosen |= {c: i for i, (c, p) in enumerate(zip(self.case_ids, self.phases, strict=True)) if p == phase}
         rows = [chosen[case] for case in self.cases]
         return self.features[rows], {task: values[rows] for task, values in self.outputs.items()}
 
@@ -65,7 +64,7 @@ def predict(encoder: nn.Module, heads: Mapping[str, nn.Module], batches: Iterabl
         batches: For instance of :func:`RenalCLIPCore.cohort.dataset.every_phase`.
     """
     case_ids: list[str] = []
-    phases: list[Phase] = []
+    phases: list[str] = []
     features: list[Array] = []
     outputs: dict[str, list[Array]] = {task: [] for task in heads}
     with torch.no_grad():

@@ -32,6 +32,8 @@ class MultitaskModel(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(configuration.seed)
         self.encoder = RenalEncoder(configuration.encoder.width, 0, generator)
+        # convolutions are about twice as fast with channels last
+        self.encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         features, sizes = self.encoder.feature_dim, configuration.heads
         self.heads = nn.ModuleDict()
         for task in configuration.tasks:
@@ -43,7 +45,7 @@ class MultitaskModel(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 1, z, x, y) -> per task logits (B, K), or log relative hazard (B, 1)."""
-        features = self.encoder(images)
+        features = self.encoder(images.contiguous(memory_format=torch.channels_last_3d))
         return {task: head(features) for task, head in self.heads.items()}
 
 

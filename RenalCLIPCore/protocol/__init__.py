@@ -1,0 +1,1 @@
+"""Studies run over a cohort: predictions, then evaluation, then one page."""
