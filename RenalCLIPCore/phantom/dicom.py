@@ -319,6 +319,8 @@ def _compress_jpeg2000(dataset: Dataset) -> None:
     from pydicom.encaps import encapsulate
     from pydicom.uid import UID
 
+    if min(dataset.Rows, dataset.Columns) < 32:
+        raise ConfigurationError("JPEG 2000 needs slices of at least 32 rows and columns; choose another syntax.")
     kind = "<i2" if dataset.PixelRepresentation else "<u2"
     frames = np.frombuffer(dataset.PixelData, kind).reshape(-1, dataset.Rows, dataset.Columns)
     dataset.PixelData = encapsulate([encode_array(frame, bits_stored=16) for frame in frames])

@@ -67,11 +67,11 @@ class SampledGrid:
             total = total + np.clip(np.float32(0.5) - d / np.float32(self.width), 0.0, 1.0)
         return np.asarray(total / np.float32(self.parts), np.float32)
 
-    def extent(self, region: Region, alpha: Array) -> tuple[int, ...]:
+    def extent(self, region: Region, varies: tuple[int, ...]) -> tuple[int, ...]:
         """Shape that the canvas needs for a coat: full along the axes on which it varies or is limited."""
         sizes = []
         for axis, n in enumerate(self.geometry.size):
             part = region[axis]
-            whole = part.start == 0 and part.stop == n and alpha.shape[axis] == 1
+            whole = part.start == 0 and part.stop == n and varies[axis] == 1
             sizes.append(1 if whole else n)
         return tuple(sizes)

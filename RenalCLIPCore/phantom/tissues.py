@@ -28,6 +28,13 @@ class _Paint:
     lesion: Lesion | None = None
     texture: Array | None = None
 
+    def varies(self) -> tuple[int, ...]:
+        """Shape of everything in the coat, broadcast together."""
+        parts = [self.alpha, *(weight for _, weight in self.mixture)]
+        if self.texture is not None:
+            parts.append(self.texture)
+        return np.broadcast_shapes(*(np.shape(part) for part in parts))
+
 
 class TissueMap:
     """Which tissue lies where on a grid; made once, then painted for every phase that shares the grid."""
@@ -43,7 +50,7 @@ class TissueMap:
         tissues = self.patient.tissues
         canvas: Any = np.full((1, 1, 1), tissues.hu("air", phase), np.float32)
         for paint in self._paints:
-            shape = np.broadcast_shapes(canvas.shape, self._grid.extent(paint.region, paint.alpha))
+            shape = np.broadcast_shapes(canvas.shape, self._grid.extent(paint.region, paint.varies()))
             if shape != canvas.shape:
                 canvas = np.broadcast_to(canvas, shape).copy()
             part = canvas[tuple(s if n > 1 else slice(None) for s, n in zip(paint.region, shape, strict=True))]

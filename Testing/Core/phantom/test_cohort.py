@@ -1,0 +1,100 @@
+"""Cohorts on disk: content, restart, determinism."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from RenalCLIPCore.cohort.table import read_cohort
+from RenalCLIPCore.errors import Cancelled, ConfigurationError, OutputError
+from RenalCLIPCore.imaging.study import Phase
+from RenalCLIPCore.imaging.volume import read_volume
+from RenalCLIPCore.phantom.cohort import CohortPlan, planned_phases, write_cohort
+from RenalCLIPCore.phantom.truth import read_truth
+
+PLAN = CohortPlan(2, 5, in_plane_mm=4.0, phases=(Phase.A, Phase.V), split="test")
+
+
+def hashes(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cohort") / "out"
+    write_cohort(out, PLAN)
+    return out
+
+
+def test_the_table_tells_what_the_truth_files_tell(written):
+    rows = read_cohort(written / "cohort.csv")
+    assert len(rows) == 2
+    for row in rows:
+        value = read_truth(written / row.patient / "truth.json")
+        assert row.centre_lps_mm == pytest.approx(value.primary.centre_lps_mm)
+        assert row.side == value.primary.side
+        assert row.split == "test"
+        assert [row.labels[f"renal_{c}"] for c in "renal"] == [getattr(value.renal, c) for c in "renal"]
+        assert row.labels["malignancy"] == value.tumour.malignancy
+        assert row.oracle["malignancy"] == pytest.approx(value.tumour.oracle_malignancy)
+        assert ("rfs" in row.follow_up) == bool(value.tumour.malignancy)
+
+
+def test_volumes_share_a_grid_that_holds_the_lesion(written):
+    for row in read_cohort(written / "cohort.csv"):
+        labels = read_volume(row.label_map)
+        assert labels.geometry.contains(row.centre_lps_mm)
+        index = tuple(np.rint(labels.geometry.index(row.centre_lps_mm)).astype(int))
+        assert labels.array[index] in (2, 3)
+        assert set(row.volumes) == {Phase.A, Phase.V}
+        for path in row.volumes.values():
+            volume = read_volume(path)
+            assert volume.array.dtype == np.int16
+            assert volume.geometry.same_grid(labels.geometry)
+
+
+def test_files_do_not_depend_on_the_number_of_processes(written, tmp_path):
+    write_cohort(tmp_path / "two", PLAN, processes=2)
+    assert hashes(tmp_path / "two") == hashes(written)
+
+
+def test_a_cancelled_run_leaves_whole_patients_only_and_continues(written, tmp_path):
+    def stop(fraction, words):
+        raise Cancelled("stopped")
+
+    out = tmp_path / "out"
+    with pytest.raises(Cancelled):
+        write_cohort(out, PLAN, progress=stop)
+    assert [path.name for path in out.iterdir()] == ["internal-5-00000"]
+    kept = (out / "internal-5-00000" / "truth.json").stat().st_mtime_ns
+    seen = []
+    write_cohort(out, PLAN, progress=lambda fraction, words: seen.append(fraction))
+    assert seen == [1.0]
+    assert (out / "internal-5-00000" / "truth.json").stat().st_mtime_ns == kept
+    assert hashes(out) == hashes(written)
+
+
+def test_mixed_phases_always_hold_an_arterial_or_a_venous_one():
+    plan = CohortPlan(1, 5, phases=None)
+    drawn = [planned_phases(plan, index) for index in range(200)]
+    assert all({Phase.A, Phase.V} & set(phases) for phases in drawn)
+    assert 0.5 < np.mean([Phase.D in phases for phases in drawn]) < 0.7
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"patients": 0}, {"site": "moon"}, {"split": "train"}, {"phases": (Phase.N,)}, {"in_plane_mm": 0.0}],
+)
+def test_impossible_plans_are_refused(change):
+    with pytest.raises(ConfigurationError):
+        CohortPlan(**({"patients": 1, "seed": 1} | change))
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputError):
+        write_cohort(tmp_path / "out", PLAN)
