@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import BundleError, OutputError, WeightsMismatchError
+from ..errors import BundleError, ConfigurationError, OutputError, WeightsMismatchError
 from .bundle_parts import (
     INDEX_CASES_FILE,
     INDEX_FILE,
@@ -116,9 +116,10 @@ class Bundle:
         Raises:
             BundleError: It is missing or damaged, or holds a file that is not listed.
             WeightsMismatchError: A tensor is missing, left over or of another shape.
+            ConfigurationError: There is no such device.
         """
         manifest = verify(folder)
-        where = torch.device(device)
+        where = _device(device)
         architecture = manifest.architecture
         encoder = empty_encoder(architecture.width, architecture.embedding_dim)
         fill(encoder, read_tensors(folder / ENCODER_FILE), ENCODER_FILE)
@@ -196,6 +197,15 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file, streamed."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigurationError(f"The device {name!r} cannot be used here; 'cpu' always can.") from error
+    return device
 
 
 def _present(folder: Path) -> set[str]:

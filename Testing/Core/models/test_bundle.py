@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from RenalCLIPCore.errors import BundleError, OutputError, WeightsMismatchError
+from RenalCLIPCore.errors import BundleError, ConfigurationError, OutputError, WeightsMismatchError
 from RenalCLIPCore.models.bundle import Bundle, BundleContents, file_hash, verify, write_bundle
 from RenalCLIPCore.models.encoder import Precision, RenalEncoder
 from RenalCLIPCore.models.manifest import BundleManifest
@@ -247,3 +247,9 @@ def test_an_encoder_alone_is_a_bundle(tmp_path):
     assert bundle.precision is Precision.FAST
     assert bundle.prompts is None
     assert bundle.segmentation_folder is None
+
+
+@pytest.mark.parametrize("device", ["banana", "meta:x", "cuda:77"])
+def test_a_device_that_is_not_there_is_a_persons_mistake(original, device):
+    with pytest.raises(ConfigurationError, match="device"):
+        Bundle.load(original[0], device)

@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 
+from RenalCLIPCore.cohort.table import TASK_CLASSES
 from RenalCLIPCore.models.feature_statistics import fit_feature_statistics
 from RenalCLIPCore.models.heads import AttributeHead, ClassificationHead, SurvivalHead
 from RenalCLIPCore.models.tasks import TASKS
@@ -49,6 +50,10 @@ def test_nephrometry_tasks_carry_points_in_the_order_of_their_classes():
     assert TASKS["renal_a"].points == ()
     assert TASKS["malignancy"].classes == ("benign", "malignant")
     assert TASKS["rfs"].classes == ()
+
+
+def test_bundles_and_cohort_tables_name_the_same_classes_in_the_same_order():
+    assert {name: task.classes for name, task in TASKS.items() if task.classes} == dict(TASK_CLASSES)
 
 
 def test_distance_is_mahalanobis_under_the_fitted_covariance():
