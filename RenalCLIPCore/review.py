@@ -84,7 +84,17 @@ class Identifiers:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """The study that was reviewed. ``study_id`` is a pseudonym, not an identifier of the patient."""
+    """The study that was reviewed.
+
+    Attributes:
+        study_id: A pseudonym, not an identifier of the patient.
+        folder: Relative to the review, or empty when the study lies elsewhere.
+        reference_phase: Phase whose grid is the common frame.
+        phases: All phases.
+        identifiers: Only when they were asked for.
+        notes: What import had to say.
+        pictures: Survey figures of a study without a lesion, relative to the review, by name.
+    """
 
     study_id: str
     folder: str
@@ -92,6 +102,7 @@ class StudyRecord:
     phases: tuple[PhaseRecord, ...]
     identifiers: Identifiers | Absent
     notes: tuple[str, ...] = ()
+    pictures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -367,6 +378,7 @@ class LesionReview:
         measured: From the masks.
         report: Text drafted from the findings.
         pictures: Figures relative to the review, by name.
+        attenuation_hu: Mean attenuation inside the mask, by phase (``N`` ...).
     """
 
     lesion_id: str
@@ -383,6 +395,7 @@ class LesionReview:
     measured: Measured | Absent
     report: ReportDraft | Absent
     pictures: dict[str, str] = field(default_factory=dict)
+    attenuation_hu: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

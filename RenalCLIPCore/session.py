@@ -279,7 +279,7 @@ class Session:
         Raises:
             OutputError: The folder cannot be written.
         """
-        from .exchange.html import write_html, write_pictures
+        from .exchange.html import STUDY, write_html, write_pictures
         from .exchange.pictures import key_pictures
 
         case, segmentation = self._case, self._case.segmentation
@@ -298,8 +298,11 @@ class Session:
                 self._replace(lesion_id, replace(item.review, pictures=write_pictures(drawn, stage, lesion_id)))
             if not self.readings:
                 middle = case.reference.geometry.lps([(n - 1) / 2 for n in case.reference.geometry.size])
-                pictures["study"] = key_pictures(case.volumes, labels, middle, mark_centre=False)
+                pictures[STUDY] = key_pictures(case.volumes, labels, middle, mark_centre=False)
             review = self.build(folder)
+            if STUDY in pictures:
+                paths = write_pictures(pictures[STUDY], stage, STUDY)
+                review = replace(review, study=replace(review.study, pictures=paths))
             write_html(review, stage, stage / PAGE_FILE, pictures)
             write_text(stage / REVIEW_FILE, to_json(review))
         return {name: folder / name for name in (REVIEW_FILE, PAGE_FILE)}
@@ -367,7 +370,7 @@ class Session:
                 item.review,
                 others,
                 findings.kidney_volumes_ml if findings else (),
-                attenuation_hu=cases.attenuation_hu(self._case, item.target),
+                attenuation_hu={Phase(p).words: hu for p, hu in item.review.attenuation_hu.items()},
                 phantom_trained=manifest.phantom_trained,
                 intended_use=manifest.intended_use,
             )

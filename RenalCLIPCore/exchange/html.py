@@ -88,9 +88,10 @@ def read_pictures(review: CaseReview, folder: Path) -> dict[str, dict[str, bytes
     """The pictures that a review names, by lesion id and name; files that are gone or lie outside are left out."""
     root = folder.resolve()
     found: dict[str, dict[str, bytes]] = {}
-    for lesion in review.lesions:
-        files = {name: (root / path).resolve() for name, path in lesion.pictures.items() if "\0" not in path}
-        found[lesion.lesion_id] = {
+    owners = {STUDY: review.study.pictures, **{lesion.lesion_id: lesion.pictures for lesion in review.lesions}}
+    for owner, paths in owners.items():
+        files = {name: (root / path).resolve() for name, path in paths.items() if "\0" not in path}
+        found[owner] = {
             name: file.read_bytes() for name, file in files.items() if file.is_relative_to(root) and file.is_file()
         }
     return found

@@ -167,7 +167,7 @@ def read_lesion(case: Case, bundle: Bundle | None, target: Target, *, primary: b
 
         reading = read(bundle, {phase.value: roi.array for phase, roi in rois.items()})
     inside = cut[case.study.reference.phase].inside_fraction
-    return LesionReading(_review_of(target, reading, inside, primary), target, rois, reading)
+    return LesionReading(_review_of(case, target, reading, inside, primary), target, rois, reading)
 
 
 def roi_spec(bundle: Bundle | None) -> RoiSpec:
@@ -181,7 +181,7 @@ def now() -> str:
 
 
 def attenuation_hu(case: Case, target: Target) -> dict[str, float]:
-    """Mean attenuation of a lesion's mask in each phase that covers it, by the phase in words."""
+    """Mean attenuation of a lesion's mask in each phase that covers it, by phase."""
     if target.lesion is None or case.findings is None:
         return {}
     components = case.findings.components
@@ -193,7 +193,7 @@ def attenuation_hu(case: Case, target: Target) -> dict[str, float]:
         index = np.rint(volume.geometry.index(positions @ to_phase[:3, :3].T + to_phase[:3, 3])).astype(int)
         inside = np.all((index >= 0) & (index < volume.geometry.size), axis=1)
         if inside.mean() > MINIMUM_PHASE_COVERAGE:
-            means[phase.words] = float(volume.array[tuple(index[inside].T)].mean())
+            means[phase.value] = float(volume.array[tuple(index[inside].T)].mean())
     return means
 
 
@@ -235,7 +235,7 @@ def _lesion_at(case: Case, found: list[Target], lps_mm: Float3) -> Target | None
     return found[nearest] if distances[nearest] <= NEAR_LESION_MM else None
 
 
-def _review_of(target: Target, reading: Reading | None, inside: float, primary: bool) -> LesionReview:
+def _review_of(case: Case, target: Target, reading: Reading | None, inside: float, primary: bool) -> LesionReview:
     lesion = target.lesion
     unmeasured = Absent("only a point was given, no mask")
     return LesionReview(
@@ -252,4 +252,5 @@ def _review_of(target: Target, reading: Reading | None, inside: float, primary: 
         predicted=Absent("no model bundle was given") if reading is None else reading.predicted,
         measured=Absent("nephrometry is not measured from the masks by this version"),
         report=Absent("no model bundle was given"),
+        attenuation_hu=attenuation_hu(case, target),
     )
