@@ -94,7 +94,7 @@ def read_pictures(review: CaseReview, folder: Path) -> dict[str, dict[str, bytes
         found[owner] = {
             name: file.read_bytes() for name, file in files.items() if file.is_relative_to(root) and file.is_file()
         }
-    return found
+    return {owner: pictures for owner, pictures in found.items() if pictures}
 
 
 def picture_kind(data: bytes) -> tuple[str, str] | None:
