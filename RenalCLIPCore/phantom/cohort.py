@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from ..cohort.table import SPLITS, CohortRow, FollowUp, write_cohort_table
 from ..errors import ConfigurationError, OutputError
@@ -118,8 +119,9 @@ def write_cohort(out: Path, plan: CohortPlan, *, processes: int = 1, progress: P
     missing = [i for i in range(plan.patients) if not (out / patient_id(plan, i)).is_dir()]
     report = progress or (lambda fraction, words: None)
     done = plan.patients - len(missing)
-    for finished in _finished(out, plan, missing, processes):
-        report((done + finished) / plan.patients, f"patient {done + finished} of {plan.patients}")
+    with closing(_finished(out, plan, missing, processes)) as counts:
+        for finished in counts:
+            report((done + finished) / plan.patients, f"patient {done + finished} of {plan.patients}")
     return _write_table(out, plan)
 
 
@@ -171,26 +173,24 @@ def _fill(folder: Path, plan: CohortPlan, index: int) -> None:
     write_truth(truth(patient), folder / TRUTH_FILE)
 
 
-def _finished(out: Path, plan: CohortPlan, indices: Sequence[int], processes: int) -> Any:
+def _finished(out: Path, plan: CohortPlan, indices: Sequence[int], processes: int) -> Generator[int, None, None]:
     """Yield the number of patients finished, one by one."""
     if processes <= 1:
         for count, index in enumerate(indices, 1):
             write_patient(out, plan, index)
             yield count
         return
+    queue, count = iter(indices), 0
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(write_patient, out, plan, index) for index in indices}
-        count = 0
-        try:
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                    count += 1
-                    yield count
-        finally:
-            for future in waiting:
-                future.cancel()
+        # No more patients are handed out than there are workers, so that a cancelled run ends soon.
+        waiting = {pool.submit(write_patient, out, plan, index) for index in islice(queue, processes)}
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                count += 1
+                yield count
+            waiting |= {pool.submit(write_patient, out, plan, index) for index in islice(queue, len(done))}
 
 
 def _write_table(out: Path, plan: CohortPlan) -> Path:

@@ -78,6 +78,18 @@ def test_a_cancelled_run_leaves_whole_patients_only_and_continues(written, tmp_p
     assert hashes(out) == hashes(written)
 
 
+def test_cancelling_worker_processes_leaves_no_half_patient(tmp_path):
+    def stop(fraction, words):
+        raise Cancelled("stopped")
+
+    plan = CohortPlan(5, 6, in_plane_mm=5.0, phases=(Phase.V,))
+    with pytest.raises(Cancelled):
+        write_cohort(tmp_path, plan, processes=2, progress=stop)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert 1 <= len(names) <= 3
+    assert all((tmp_path / name / "truth.json").is_file() for name in names)
+
+
 def test_mixed_phases_always_hold_an_arterial_or_a_venous_one():
     plan = CohortPlan(1, 5, phases=None)
     drawn = [planned_phases(plan, index) for index in range(200)]
