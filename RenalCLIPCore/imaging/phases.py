@@ -71,6 +71,7 @@ class PhaseClues:
         contrast: Whether the files name an intravenous agent; None where that says nothing.
         delay_s: Acquisition time minus the start of the injection.
         time_s: Acquisition time, in seconds on any common clock.
+        described_by: What the description is, for the reason.
     """
 
     description: str = field(default="", repr=False)
@@ -78,6 +79,7 @@ class PhaseClues:
     contrast: bool | None = None
     delay_s: float | None = None
     time_s: float | None = None
+    described_by: str = "series description"
 
 
 def distribution(likely: Mapping[Phase, float], certainty: float) -> dict[Phase, float]:
@@ -93,7 +95,7 @@ def evidence_from_tags(clues: PhaseClues) -> tuple[Evidence, ...]:
     if named:
         words = " and ".join(f"'{word}'" for word in named.values())
         weights = distribution(dict.fromkeys(named, 1.0), 0.95)
-        found.append(Evidence(weights, f"the description says {words}", "description"))
+        found.append(Evidence(weights, f"the {clues.described_by} says {words}", "description"))
     elif len(protocol := phases_named(clues.protocol)) == 1:
         weights = distribution(dict.fromkeys(protocol, 1.0), 0.7)
         found.append(Evidence(weights, f"the protocol says '{next(iter(protocol.values()))}'", "protocol"))

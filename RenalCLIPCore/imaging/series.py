@@ -41,7 +41,7 @@ class Kind(StrEnum):
     NO_POSITION = "series without positions"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Series:
     """CT slices that form one stack, ordered by position along their common normal.
 
