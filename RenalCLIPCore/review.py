@@ -33,9 +33,9 @@ class Registration:
     """Rigid registration of a phase to the reference around the kidneys.
 
     Attributes:
-        translation_mm: Translation (LPS) applied to the phase.
+        translation_mm: Where the kidneys' centre lies in the phase, minus where it lies in the reference (LPS).
         rotation_deg: Rotation about the (L, P, S) axes.
-        residual_before: Mean absolute difference of kidney-mask or intensity surfaces before, in mm.
+        residual_before: Mean distance between soft-tissue surfaces around the kidneys before, in mm.
         residual_after: The same after registration.
     """
 

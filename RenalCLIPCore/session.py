@@ -30,7 +30,7 @@ from .review import (
 )
 
 if TYPE_CHECKING:
-    from .imaging.alignment import RigidTransform
+    from .imaging.alignment import RegistrationResult
     from .imaging.segmentation import Segmentation, SegmentationModel
     from .models.bundle import Bundle
 
@@ -75,7 +75,7 @@ class Session:
         self.bundle: Bundle | None = None
         self.case: cases.Case | None = None
         self.readings: dict[str, cases.LesionReading] = {}
-        self.registrations: dict[Phase, RigidTransform] = {}
+        self.registrations: dict[Phase, RegistrationResult] = {}
         self._models: dict[Path, SegmentationModel] = {}
         self._maps: dict[str, Volume] = {}
         self._given_file = False
@@ -132,19 +132,28 @@ class Session:
         return segmentation
 
     def register(self, progress: Progress | None = None) -> None:
-        """Register every other phase to the reference, rigidly, around the kidneys (or the whole volume without)."""
-        from .imaging.alignment import register_rigid
+        """Register every other phase to the reference, rigidly, around the segmented kidneys.
+
+        Raises:
+            ConfigurationError: Nothing is segmented yet.
+            GridMismatchError: A phase hardly shows the kidneys.
+        """
+        from .imaging.alignment import in_reference_frame, register_rigid
 
         case = self._case
-        labels = case.segmentation.labels if case.segmentation else None
-        others = [phase for phase in case.volumes if phase != case.study.reference.phase]
+        if case.segmentation is None:
+            raise ConfigurationError("Registration works around the kidneys; segment them first.")
+        labels = case.segmentation.labels
+        volumes = dict(cases.open_case(case.study).volumes if self.registrations else case.volumes)
+        others = [phase for phase in volumes if phase != case.study.reference.phase]
         with self._timed("register"):
             for number, phase in enumerate(others):
                 if progress:
                     progress(number / len(others), f"registering the {phase.words} phase")
-                self.registrations[phase] = register_rigid(case.volumes[phase], case.reference, labels)
-        to_phase = {phase: found.matrix for phase, found in self.registrations.items()}
-        self.case = replace(case, to_phase=to_phase)
+                result = register_rigid(volumes[phase], case.reference, region=labels)
+                self.registrations[phase] = result
+                volumes[phase] = in_reference_frame(volumes[phase], result.transform)
+        self.case = replace(case, volumes=volumes)
         self.readings, self._maps = {}, {}
 
     def review(self, point: Centre | None = None, progress: Progress | None = None) -> CaseReview:
@@ -229,7 +238,7 @@ class Session:
         spec = cases.roi_spec(bundle)
 
         def cut(centre: Point) -> dict[str, cases.RoiArray]:
-            rois = extract_rois(volumes, case.study.reference.geometry, centre, spec, reference_to_phase=case.to_phase)
+            rois = extract_rois(volumes, case.study.reference.geometry, centre, spec)
             return {phase.value: roi.array for phase, roi in rois.items()}
 
         with self._timed("uncertainty"):
@@ -279,33 +288,38 @@ class Session:
         Raises:
             OutputError: The folder cannot be written.
         """
+        with staged(folder, last=REVIEW_FILE) as stage:
+            self.write(stage, folder)
+        return {name: folder / name for name in (REVIEW_FILE, PAGE_FILE)}
+
+    def write(self, stage: Path, folder: Path) -> CaseReview:
+        """Write everything into ``stage``, whose entries will move into ``folder``; returns the review as written."""
         from .exchange.html import STUDY, write_html, write_pictures
         from .exchange.pictures import key_pictures
 
         case, segmentation = self._case, self._case.segmentation
         labels = segmentation.labels if segmentation else None
-        with staged(folder, last=REVIEW_FILE) as stage:
-            if labels is not None:
-                write_volume(labels, stage / SEGMENTATION_FILE)
-            for name, volume in self._maps.items():
-                write_volume(volume, stage / name)
-            pictures = {}
-            for lesion_id, item in self.readings.items():
-                maps = tuple(v for name, v in self._maps.items() if name.startswith(f"explanation-{lesion_id}-"))
-                primary = item.review.primary
-                drawn = key_pictures(case.volumes, labels, item.target.used.lps_mm, maps, survey=primary)
-                pictures[lesion_id] = drawn
-                self._replace(lesion_id, replace(item.review, pictures=write_pictures(drawn, stage, lesion_id)))
-            if not self.readings:
-                middle = case.reference.geometry.lps([(n - 1) / 2 for n in case.reference.geometry.size])
-                pictures[STUDY] = key_pictures(case.volumes, labels, middle, mark_centre=False)
-            review = self.build(folder)
-            if STUDY in pictures:
-                paths = write_pictures(pictures[STUDY], stage, STUDY)
-                review = replace(review, study=replace(review.study, pictures=paths))
-            write_html(review, stage, stage / PAGE_FILE, pictures)
-            write_text(stage / REVIEW_FILE, to_json(review))
-        return {name: folder / name for name in (REVIEW_FILE, PAGE_FILE)}
+        if labels is not None:
+            write_volume(labels, stage / SEGMENTATION_FILE)
+        for name, volume in self._maps.items():
+            write_volume(volume, stage / name)
+        pictures = {}
+        for lesion_id, item in self.readings.items():
+            maps = tuple(v for name, v in self._maps.items() if name.startswith(f"explanation-{lesion_id}-"))
+            primary = item.review.primary
+            drawn = key_pictures(case.volumes, labels, item.target.used.lps_mm, maps, survey=primary)
+            pictures[lesion_id] = drawn
+            self._replace(lesion_id, replace(item.review, pictures=write_pictures(drawn, stage, lesion_id)))
+        if not self.readings:
+            middle = case.reference.geometry.lps([(n - 1) / 2 for n in case.reference.geometry.size])
+            pictures[STUDY] = key_pictures(case.volumes, labels, middle, mark_centre=False)
+        review = self.build(stage if case.study.folder.is_relative_to(stage) else folder)
+        if STUDY in pictures:
+            paths = write_pictures(pictures[STUDY], stage, STUDY)
+            review = replace(review, study=replace(review.study, pictures=paths))
+        write_html(review, stage, stage / PAGE_FILE, pictures)
+        write_text(stage / REVIEW_FILE, to_json(review))
+        return review
 
     def reading(self, lesion_id: str) -> cases.LesionReading:
         """One lesion as read.

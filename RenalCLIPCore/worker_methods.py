@@ -15,6 +15,7 @@ from .errors import ConfigurationError
 from .imaging.study import Study, read_study
 from .imaging.volume import write_volume
 from .inference.case import now
+from .inference.records import registration_record
 from .resources import resources
 from .review import Absent, Centre, encode
 from .session import SEGMENTATION_FILE, Session, SessionOptions, demo_bundle
@@ -100,9 +101,9 @@ class SessionMethods:
         )
 
     def _import_study(self, params: Params, progress: Progress) -> Answer:
-        from .imaging.importing import ImportOptions, import_study
+        from .imaging.importing import ImportOptions, import_study, parse_phase_overrides
 
-        options = ImportOptions(tuple(params.get("phases", ())), params.get("allow_gaps", False), False)
+        options = ImportOptions(parse_phase_overrides(params.get("phases", ())), params.get("allow_gaps", False))
         sources = [Path(source) for source in params["sources"]]
         return self._opened(import_study(sources, Path(params["out"]), options, progress=progress))
 
@@ -163,7 +164,8 @@ class SessionMethods:
 
     def _register(self, params: Params, progress: Progress) -> Answer:
         self.session.register(progress)
-        records = {phase.value: encode(found.record()) for phase, found in self.session.registrations.items()}
+        found = self.session.registrations.items()
+        records = {phase.value: encode(registration_record(result)) for phase, result in found}
         return Answer({"registrations": records})
 
     def _review(self, params: Params, progress: Progress) -> Answer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,43 +66,51 @@ class Review:
     def run(self) -> None:
         """Import where needed, segment, read, write."""
         from ..errors import ConfigurationError
-        from ..session import Session, SessionOptions, demo_bundle
+        from ..output import staged
+        from ..progress import ProgressLine, silent
+        from ..session import PAGE_FILE, REVIEW_FILE, Session, SessionOptions, demo_bundle
 
         if self.segmentation and self.segmentation_model:
             raise ConfigurationError("Give either --segmentation or --segmentation-model, not both.")
-        tell = _silent if self.quiet else ProgressLine()
+        tell = silent if self.quiet else ProgressLine()
         session = Session(SessionOptions(self.device, self.precision, self.keep_identifiers))
         session.load_bundle(self.bundle or demo_bundle())
-        session.open(self._study(tell))
+        with staged(self.out, last=REVIEW_FILE) as stage:
+            session.open(self._study(stage / "study", tell))
+            self._read(session, tell)
+            tell(1.0, "writing")
+            review = session.write(stage, self.out)
+        tell(1.0, "")
+        for line in (
+            review.conclusion,
+            *_cautions(session),
+            f"wrote {self.out / REVIEW_FILE}",
+            f"wrote {self.out / PAGE_FILE}",
+        ):
+            print(line)
+
+    def _read(self, session: Session, tell: Callable[[float, str], None]) -> None:
         self._segment(session, tell)
         if self.register:
             session.register(tell)
-        review = session.review(self._point(), tell)
-        if review.primary is not None:
-            if not self.no_explanation:
-                session.explain(review.primary.lesion_id)
-            if not self.no_uncertainty:
-                session.estimate_uncertainty(review.primary.lesion_id, tell)
-        tell(1.0, "writing")
-        files = session.save(self.out)
-        tell(1.0, "")
-        print(session.build(self.out).conclusion)
-        for line in _cautions(session):
-            print(line)
-        for file in files.values():
-            print(f"wrote {file}")
+        primary = session.review(self._point(), tell).primary
+        if primary is not None and not self.no_explanation:
+            tell(0.0, "explaining")
+            session.explain(primary.lesion_id)
+        if primary is not None and not self.no_uncertainty:
+            session.estimate_uncertainty(primary.lesion_id, tell)
 
-    def _study(self, tell: Callable[[float, str], None]) -> Study:
+    def _study(self, folder: Path, tell: Callable[[float, str], None]) -> Study:
         from ..errors import ConfigurationError
-        from ..imaging.importing import ImportOptions, import_study, is_study
-        from ..imaging.study import read_study
+        from ..imaging.importing import ImportOptions, import_study, parse_phase_overrides
+        from ..imaging.study import is_study, read_study
 
         if len(self.source) == 1 and is_study(self.source[0]):
             if self.phase:
                 raise ConfigurationError("--phase names phases at import; this study is imported already.")
             return read_study(self.source[0])
-        options = ImportOptions(tuple(self.phase), self.allow_gaps, self.keep_identifiers)
-        return import_study(self.source, self.out / "study", options, progress=tell)
+        options = ImportOptions(parse_phase_overrides(self.phase), self.allow_gaps, self.keep_identifiers)
+        return import_study(self.source, folder, options, progress=tell)
 
     def _segment(self, session: Session, tell: Callable[[float, str], None]) -> None:
         from ..errors import NoKidneyError
@@ -129,28 +136,6 @@ class Review:
 
         x, y, z = self.centre_lps_mm
         return Centre((x, y, z), "manual", self.by or "command line", now(), self.why or "given with --centre-lps-mm")
-
-
-class ProgressLine:
-    """One line on stderr that is written over while a step runs, or plain lines where stderr is no terminal."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._last = ""
-        self._since = time.monotonic()
-
-    def __call__(self, fraction: float, words: str) -> None:
-        """Show a step and how far it is."""
-        if self._terminal:
-            text = f"{words} {100 * fraction:3.0f} %" if words else ""
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-        elif words and words != self._last:
-            print(f"[{time.monotonic() - self._since:5.1f} s] {words}", file=sys.stderr, flush=True)
-        self._last = words
-
-
-def _silent(fraction: float, words: str) -> None:
-    """Show nothing."""
 
 
 def _cautions(session: Session) -> list[str]:

@@ -159,6 +159,19 @@ def register_rigid(
     return RegistrationResult(found, (float(shift[0]), float(shift[1]), float(shift[2])), before, after, notes)
 
 
+def in_reference_frame(volume: Volume, transform: RigidTransform) -> Volume:
+    """The phase at the places of the reference: the same voxels on a grid moved by the inverse transform."""
+    inverse = transform.inverse().array
+    geometry = volume.geometry
+    moved = Geometry.from_components(
+        geometry.size,
+        geometry.spacing_mm,
+        inverse[:3, :3] @ np.asarray(geometry.origin_lps_mm) + inverse[:3, 3],
+        inverse[:3, :3] @ geometry.direction_matrix,
+    )
+    return Volume(volume.array, moved)
+
+
 def resample_aligned(
     volume: Volume, target: Geometry, transform: RigidTransform, *, fill: float = -1000.0, nearest: bool = False
 ) -> Volume:

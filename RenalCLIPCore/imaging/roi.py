@@ -3,8 +3,8 @@
 The reference's way resamples every phase onto the whole reference grid, crops 140 x 140 x 160 mm around the centre and
 averages down to 140 x 140 x 32 voxels (paper, 4.1.3; reference code). Linear interpolation between axis-aligned grids,
 padding and area averaging are all products of one operator per axis, so the same values come from three small matrix
-products on the part of each phase that the cube touches. Phases that are oblique or carry a registration are
-interpolated on the cropped grid instead.
+products on the part of each phase that the cube touches. Phases whose grid is oblique (stored so, or turned by a
+registration) are interpolated on the cropped grid instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..errors import CentreError
 from .study import Phase
-from .volume import Float3, FloatArray, Geometry, Int3, Volume
+from .volume import Float3, Geometry, Int3, Volume
 
 MINIMUM_INSIDE = 0.5
 
@@ -120,8 +120,6 @@ def extract_rois(
     reference: Geometry,
     centre_lps_mm: npt.ArrayLike,
     spec: RoiSpec = RoiSpec(),
-    *,
-    reference_to_phase: Mapping[Phase, FloatArray] | None = None,
 ) -> dict[Phase, Roi]:
     """Cut the cube of every phase around a centre.
 
@@ -130,7 +128,6 @@ def extract_rois(
         reference: Grid of the reference phase, as stored.
         centre_lps_mm: Lesion centre, LPS mm.
         spec: What is cut.
-        reference_to_phase: (4, 4) rigid transforms from reference to phase positions (LPS mm), where registered.
 
     Returns:
         One cube per phase; all share one geometry.
@@ -139,13 +136,7 @@ def extract_rois(
         CentreError: As for :func:`locate_crop`.
     """
     crop = locate_crop(reference, centre_lps_mm, spec)
-    transforms = reference_to_phase or {}
-    return {phase: _extract(phase, volume, crop, spec, transforms.get(phase)) for phase, volume in volumes.items()}
-
-
-def sample_labels(labels: Volume, geometry: Geometry) -> Volume:
-    """A label map on a cube's grid, by nearest neighbour (0 outside)."""
-    return labels.resample_to(geometry, nearest=True, fill=0.0)
+    return {phase: _extract(phase, volume, crop, spec) for phase, volume in volumes.items()}
 
 
 def _roi_geometry(grid: Geometry, start: Int3, size: Int3, spec: RoiSpec) -> Geometry:
@@ -154,16 +145,16 @@ def _roi_geometry(grid: Geometry, start: Int3, size: Int3, spec: RoiSpec) -> Geo
     return Geometry.from_components(spec.shape, spacing, face + spacing / 2, np.eye(3))
 
 
-def _extract(phase: Phase, volume: Volume, crop: Crop, spec: RoiSpec, transform: FloatArray | None) -> Roi:
+def _extract(phase: Phase, volume: Volume, crop: Crop, spec: RoiSpec) -> Roi:
     pool = [np.multiply(_area_operator(crop.size[a], spec.shape[a]), _inside(crop, a)) for a in range(3)]
-    if transform is None and not volume.geometry.is_oblique:
+    if not volume.geometry.is_oblique:
         source = volume.canonical()
         sample = [_linear_operator(crop, source.geometry, a) for a in range(3)]
         operators = [pool[a] @ sample[a] for a in range(3)]
         inside = math.prod(float((sample[a].sum(axis=1) * _inside(crop, a)).mean()) for a in range(3))
         offset_hu = _apply(source.array, operators, spec.pad_hu)
     else:
-        block, covered = _resample_crop(volume, crop, spec, transform)
+        block, covered = _resample_crop(volume, crop, spec)
         offset_hu = _apply(block, pool, spec.pad_hu)
         inside = crop.inside_fraction * covered
     low, high = spec.window_hu
@@ -221,18 +212,12 @@ def _apply(array: npt.NDArray[Any], operators: Sequence[npt.NDArray[Any]], pad_h
     return np.matmul(np.matmul(along_y, depth), along_x.T)
 
 
-def _resample_crop(
-    volume: Volume, crop: Crop, spec: RoiSpec, transform: FloatArray | None
-) -> tuple[npt.NDArray[np.float32], float]:
+def _resample_crop(volume: Volume, crop: Crop, spec: RoiSpec) -> tuple[npt.NDArray[np.float32], float]:
     """The phase on the cropped reference grid (x, y, z), and the share of it that the phase covers."""
     import SimpleITK as sitk
 
     target = crop.reference.crop(crop.start, crop.size)
-    matrix = np.eye(4) if transform is None else np.asarray(transform, dtype=float)
-    affine = sitk.AffineTransform(3)
-    affine.SetMatrix(matrix[:3, :3].ravel().tolist())
-    affine.SetTranslation(matrix[:3, 3].tolist())
-    part = _touched(volume, target, matrix)
+    part = _touched(volume, target)
     if part is None:
         return np.full(target.size, spec.pad_hu, np.float32), 0.0
     image = part.to_sitk()
@@ -241,7 +226,7 @@ def _resample_crop(
     resampled = sitk.Resample(
         image,
         target.size,
-        affine,
+        sitk.Transform(3, sitk.sitkIdentity),
         sitk.sitkLinear,
         target.origin_lps_mm,
         target.spacing_mm,
@@ -254,10 +239,10 @@ def _resample_crop(
     return np.where(missing, np.float32(spec.pad_hu), block), 1.0 - float(missing.mean())
 
 
-def _touched(volume: Volume, target: Geometry, matrix: FloatArray) -> Volume | None:
+def _touched(volume: Volume, target: Geometry) -> Volume | None:
     """The part of a volume that interpolation on the target grid touches, so that only it is copied."""
     corners = np.stack(np.meshgrid(*((-1, n) for n in target.size), indexing="ij"), axis=-1).reshape(-1, 3)
-    index = volume.geometry.index(target.lps(corners) @ matrix[:3, :3].T + matrix[:3, 3])
+    index = volume.geometry.index(target.lps(corners))
     low = np.maximum(np.floor(index.min(axis=0)).astype(int) - 1, 0)
     high = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 2, volume.geometry.size)
     if np.any(low >= high):

@@ -16,7 +16,7 @@ from ..imaging.lesions import Lesion, LesionFindings, find_lesions
 from ..imaging.roi import Roi, RoiSpec, extract_rois
 from ..imaging.segmentation import Segmentation
 from ..imaging.study import Phase, Study
-from ..imaging.volume import Float3, FloatArray, Volume
+from ..imaging.volume import Float3, Volume
 from ..review import Absent, Centre, LesionReview
 
 if TYPE_CHECKING:
@@ -38,15 +38,13 @@ class Case:
 
     Attributes:
         study: Phases and files.
-        volumes: Voxels of each phase, as stored.
-        to_phase: (4, 4) transforms from reference to phase positions (LPS mm), where phases were registered.
+        volumes: Voxels of each phase, as stored; a registered phase stands on a grid in the reference's frame.
         segmentation: Masks on the reference grid, or None.
         findings: Lesions of the masks, or None.
     """
 
     study: Study
     volumes: Mapping[Phase, Volume]
-    to_phase: Mapping[Phase, FloatArray]
     segmentation: Segmentation | None = None
     findings: LesionFindings | None = None
 
@@ -94,7 +92,7 @@ class LesionReading:
 
 def open_case(study: Study) -> Case:
     """Read the phases of a study."""
-    return Case(study, {phase: item.read() for phase, item in study.phases.items()}, {})
+    return Case(study, {phase: item.read() for phase, item in study.phases.items()})
 
 
 def with_segmentation(case: Case, segmentation: Segmentation) -> Case:
@@ -155,9 +153,7 @@ def read_lesion(case: Case, bundle: Bundle | None, target: Target, *, primary: b
         CentreError: The region of interest lies mostly outside the scan.
     """
     spec = roi_spec(bundle)
-    cut = extract_rois(
-        case.volumes, case.study.reference.geometry, target.used.lps_mm, spec, reference_to_phase=case.to_phase
-    )
+    cut = extract_rois(case.volumes, case.study.reference.geometry, target.used.lps_mm, spec)
     rois = {phase: roi for phase, roi in cut.items() if roi.inside_fraction >= MINIMUM_PHASE_COVERAGE}
     if not rois:
         raise CentreError("No phase covers half of the region of interest around the centre; choose another centre.")
@@ -189,8 +185,7 @@ def attenuation_hu(case: Case, target: Target) -> dict[str, float]:
     positions = components.geometry.lps(voxels[:: max(1, len(voxels) // MAXIMUM_SAMPLES)])
     means = {}
     for phase, volume in case.volumes.items():
-        to_phase = case.to_phase.get(phase, np.eye(4))
-        index = np.rint(volume.geometry.index(positions @ to_phase[:3, :3].T + to_phase[:3, 3])).astype(int)
+        index = np.rint(volume.geometry.index(positions)).astype(int)
         inside = np.all((index >= 0) & (index < volume.geometry.size), axis=1)
         if inside.mean() > MINIMUM_PHASE_COVERAGE:
             means[phase.value] = float(volume.array[tuple(index[inside].T)].mean())

@@ -22,7 +22,7 @@ from ..review import (
 from .case import Case, now
 
 if TYPE_CHECKING:
-    from ..imaging.alignment import RigidTransform
+    from ..imaging.alignment import RegistrationResult
     from ..models.bundle import Bundle
 
 RESEARCH_USE = "Research only. Not for clinical use."
@@ -31,7 +31,7 @@ _IDENTIFIERS = ("patient_name", "patient_id", "study_date", "accession_number")
 
 
 def study_record(
-    case: Case, registrations: Mapping[Phase, RigidTransform], folder: Path | None, *, keep_identifiers: bool
+    case: Case, registrations: Mapping[Phase, RegistrationResult], folder: Path | None, *, keep_identifiers: bool
 ) -> StudyRecord:
     """What was read.
 
@@ -71,6 +71,12 @@ def segmentation_record(case: Case, file: str) -> SegmentationRecord | Absent:
         dict(findings.kidney_volumes_ml),
         (*segmentation.notes, *findings.notes),
     )
+
+
+def registration_record(result: RegistrationResult) -> Registration:
+    """A registration as the review holds it."""
+    transform = result.transform
+    return Registration(result.shift_mm, transform.rotation_deg, result.residual_before_mm, result.residual_after_mm)
 
 
 def provenance(bundle: Bundle | None, options: Mapping[str, str], seconds: Mapping[str, float]) -> Provenance:
@@ -113,10 +119,12 @@ def conclusion(lesions: Sequence[LesionReview]) -> str:
     return "; ".join(parts) + "."
 
 
-def _phase_record(item: StudyPhase, registrations: Mapping[Phase, RigidTransform], below: str | None) -> PhaseRecord:
+def _phase_record(
+    item: StudyPhase, registrations: Mapping[Phase, RegistrationResult], below: str | None
+) -> PhaseRecord:
     registration: Registration | Absent = Absent("not asked for")
     if item.phase in registrations:
-        registration = registrations[item.phase].record()
+        registration = registration_record(registrations[item.phase])
     elif registrations:
         registration = Absent("the reference phase")
     return PhaseRecord(
@@ -128,7 +136,7 @@ def _phase_record(item: StudyPhase, registrations: Mapping[Phase, RigidTransform
         item.geometry.size,
         item.geometry.spacing_mm,
         registration,
-        item.notes,
+        (*item.notes, *(registrations[item.phase].notes if item.phase in registrations else ())),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from RenalCLIPCore.errors import CentreError, ConfigurationError, NoKidneyError, NoLesionError
 from RenalCLIPCore.imaging.study import Phase
-from RenalCLIPCore.imaging.volume import Volume, read_volume, write_volume
+from RenalCLIPCore.imaging.volume import Geometry, Volume, read_volume, write_volume
 from RenalCLIPCore.models.bundle import write_bundle
 from RenalCLIPCore.resources import resources
 from RenalCLIPCore.review import Absent, Centre, read_review, to_json
@@ -202,3 +202,25 @@ def test_two_reviews_of_one_study_give_the_same_numbers(files, bundle):
         return session.readings[lesion].review.predicted.neighbours, spread
 
     assert numbers() == numbers()
+
+
+def test_registration_undoes_breathing_and_says_how_far(phantom, bundle, tmp_path):
+    volumes, labels, _ = phantom
+    venous = volumes[Phase.V]
+    shift = (0.0, 0.0, 12.0)
+    origin = np.add(venous.geometry.origin_lps_mm, shift)
+    breathed = Volume(
+        venous.array,
+        Geometry.from_components(venous.geometry.size, venous.geometry.spacing_mm, origin, np.eye(3)),
+    )
+    files = write_phantom_study(tmp_path / "study", {Phase.A: volumes[Phase.A], Phase.V: breathed}, labels)
+    still = opened(write_phantom_study(tmp_path / "still", {p: volumes[p] for p in (Phase.A, Phase.V)}, labels), bundle)
+    session = opened(files, bundle)
+    displaced = session.review().primary.attenuation_hu["V"]
+    session.register()
+    review = session.review()
+    registration = next(p.registration for p in review.study.phases if p.phase == "V")
+    assert registration.translation_mm == pytest.approx(shift, abs=2.5)
+    assert registration.residual_after < registration.residual_before
+    expected = still.review().primary.attenuation_hu["V"]
+    assert abs(review.primary.attenuation_hu["V"] - expected) < min(5, abs(displaced - expected))

@@ -112,24 +112,6 @@ def test_oblique_reference_gives_the_same_anatomy_within_interpolation_error():
     assert np.abs(first.geometry.lps((70, 70, 16)) - second.geometry.lps((70, 70, 16))).max() <= 2.0
 
 
-def test_a_registration_moves_the_phase_back():
-    volume = smooth_volume()
-    shift = np.array([6.0, -4.0, 10.0])
-    moved = Volume(
-        volume.array,
-        Geometry.from_components(
-            volume.geometry.size, volume.geometry.spacing_mm, np.add(volume.geometry.origin_lps_mm, shift), np.eye(3)
-        ),
-    )
-    to_phase = np.eye(4)
-    to_phase[:3, 3] = shift
-    rois = extract_rois(
-        {Phase.A: volume, Phase.V: moved}, volume.geometry, CENTRE, reference_to_phase={Phase.V: to_phase}
-    )
-    inside = np.s_[10:-10, 10:-10, 4:-4]
-    assert np.abs(rois[Phase.A].array[inside] - rois[Phase.V].array[inside]).max() < 1e-4
-
-
 def test_the_cube_is_140_by_140_by_160_mm_around_the_centre():
     reference = Geometry.from_components((400, 400, 300), (1, 1, 1), (-200, -200, -150), np.eye(3))
     crop = locate_crop(reference, (10.0, -20.0, 5.0))
