@@ -53,7 +53,19 @@ COMPONENTS = (
 
 
 def measured_component(letter, value, unit, points, label, margin):
-    return r.MeasuredComponent(letter, value, unit, points, label, margin, {str(points): 0.9}, "masks", ("smoothed",))
+    return r.MeasuredComponent(
+        letter, value, unit, points, label, margin, {str(points): 0.9}, "masks", ("smoothed",), 0.8,
+        {"in space": 40.0}, evidence(),
+    )  # fmt: skip
+
+
+def evidence():
+    return r.Evidence(
+        (r.EvidencePlane("upper polar line", (10.0, 20.0, 30.0), (0.0, 0.0, 1.0)),),
+        (r.EvidenceSegment("shortest distance", (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),),
+        (r.EvidencePoint("centre of the lesion", (1.0, 2.0, 3.0)),),
+        (r.EvidenceShell("part outside", ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), ((0, 1, 2),)),),
+    )
 
 
 def recurrence():
@@ -171,6 +183,11 @@ def full_lesion():
             ),
             r.NephrometryTotal(6, "6p", "low", {"low": 0.7, "moderate": 0.3, "high": 0.0}),
             ("The lower pole is cut.",),
+            r.PaduaScore(8, "8p", "intermediate", (r.ScoreItem("Renal rim", "lateral", 1),)),
+            r.CentralityIndex(1.4, 20.0, 18.0, 19.1, evidence()),
+            0.8,
+            {"a_band_mm": "10"},
+            evidence(),
         ),
         report=r.ReportDraft(
             "A 3.8 cm mass at the upper pole of the right kidney, posterior, less than 50 % exophytic.\n"
