@@ -1,0 +1,87 @@
+"""Losses equal hand-worked cases and lifelines; missing targets do not count."""
+
+import numpy as np
+import pytest
+import torch
+
+from RenalCLIPCore.training.calibration import fit_temperature
+from RenalCLIPCore.training.losses import class_weights, classification_loss, cox_loss
+
+LOG2, LOG3 = np.log(2), np.log(3)
+
+
+def test_missing_labels_do_not_count():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 5.0], [1.0, 1.0]])
+    target = torch.tensor([0, -1, 1])
+    expected = torch.nn.functional.cross_entropy(logits[[0, 2]], target[[0, 2]])
+    assert classification_loss(logits, target) == expected
+    assert classification_loss(logits, torch.tensor([-1, -1, -1])) is None
+
+
+def test_class_weights_are_inverse_frequencies_with_mean_one_over_the_samples():
+    weights = class_weights([0, 0, 0, 1, -1], 3)
+    torch.testing.assert_close(weights, torch.tensor([4 / 6, 2.0, 0.0]))
+    assert weights[torch.tensor([0, 0, 0, 1])].mean() == pytest.approx(1)
+
+
+def test_the_cox_loss_by_hand():
+    # hazards 2, 1, 1; events at 1 and 2: -(log 2/4 + log 1/2) / 2
+    loss = cox_loss(torch.tensor([LOG2, 0, 0]), torch.tensor([1.0, 2, 3]), torch.tensor([1, 1, 0]))
+    assert float(loss) == pytest.approx((LOG2 + LOG2) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize(("ties", "second"), [("breslow", LOG3), ("efron", LOG2)])
+def test_tied_events_by_hand(ties, second):
+    # two of three equal cases die together: log 3 twice (Breslow), log 3 and log 2 (Efron)
+    loss = cox_loss(torch.zeros(3), torch.tensor([1.0, 1, 2]), torch.tensor([1, 1, 0]), ties)
+    assert float(loss) == pytest.approx((LOG3 + second) / 2, abs=1e-6)
+
+
+def test_the_cox_loss_equals_lifelines_log_likelihood():
+    import pandas as pd
+    from lifelines import CoxPHFitter
+
+    generator = np.random.default_rng(0)
+    x = generator.normal(0, 1, 80)
+    months = np.ceil(generator.exponential(10, 80) * np.exp(-x) + 0.1)
+    event = generator.integers(0, 2, 80)
+    fitter = CoxPHFitter().fit(pd.DataFrame({"t": months, "e": event, "x": x}), "t", "e")
+    risk = torch.tensor(x * float(fitter.params_["x"]))
+    loss = cox_loss(risk.double(), torch.tensor(months), torch.tensor(event), "efron")
+    assert float(loss) * event.sum() == pytest.approx(-fitter.log_likelihood_, rel=1e-5)
+
+
+def test_the_cox_loss_does_not_change_with_a_shift_and_survives_large_risks():
+    generator = torch.Generator().manual_seed(0)
+    risk = torch.randn(20, generator=generator)
+    months, event = torch.rand(20, generator=generator), torch.randint(0, 2, (20,), generator=generator)
+    base = cox_loss(risk, months, event)
+    torch.testing.assert_close(cox_loss(risk + 500, months, event), base, rtol=1e-3, atol=1e-3)
+    shifted = (risk + 500).requires_grad_()
+    cox_loss(shifted, months, event).backward()
+    assert torch.isfinite(shifted.grad).all()
+    assert shifted.grad.sum().abs() < 1e-4
+
+
+def test_without_an_event_there_is_no_cox_loss():
+    assert cox_loss(torch.zeros(3), torch.ones(3), torch.zeros(3)) is None
+    assert cox_loss(torch.zeros(0), torch.zeros(0), torch.zeros(0)) is None
+
+
+def test_calibration_finds_the_temperature_of_overconfident_logits():
+    from scipy.special import log_softmax, softmax
+
+    generator = np.random.default_rng(0)
+    honest = generator.normal(0, 1.5, (3000, 3))
+    labels = np.array([generator.choice(3, p=p) for p in softmax(honest, axis=1)])
+    temperature = fit_temperature(4 * honest, labels)
+    assert temperature == pytest.approx(4, rel=0.1)
+    rows = np.arange(3000)
+    before = -log_softmax(4 * honest, axis=1)[rows, labels].mean()
+    after = -log_softmax(4 * honest / temperature, axis=1)[rows, labels].mean()
+    assert after < before - 0.1
+
+
+def test_calibration_never_raises_the_loss_even_where_it_cannot_be_fitted():
+    temperature = fit_temperature([[3.0, 0.0], [3.0, 0.0]], [0, 0])
+    assert 0 < temperature <= 1
