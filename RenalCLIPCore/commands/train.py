@@ -53,11 +53,46 @@ class ConfigShow:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
         parser.add_argument("stage", help="for instance multitask")
         _add_configuration(parser)
 
     def run(self) -> None:
         print(_configuration(self.stage, self.config, self.preset).to_yaml(), end="")
+
+
+@dataclass(frozen=True)
+class CohortSplit:
+    """Assign training, validation and test to the patients of a cohort table, at random."""
+
+    name: ClassVar[str] = "cohort split"
+    cohort: Path
+    out: Path
+    fractions: list[float]
+    seed: int
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
+        parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="new table")
+        parser.add_argument(
+            "--fractions", type=float, nargs=3, required=True, metavar="F", help="shares of training, validation, test"
+        )
+        parser.add_argument("--seed", type=int, required=True, help="of the assignment")
+
+    def run(self) -> None:
+        """Read, assign, write."""
+        from collections import Counter
+
+        from ..cohort.splits import assign_splits, split_sha256
+        from ..cohort.table import read_cohort, write_cohort_table
+
+        training, validation, test = self.fractions
+        rows = assign_splits(read_cohort(self.cohort), (training, validation, test), self.seed)
+        write_cohort_table(rows, self.out)
+        counts = ", ".join(f"{count} {name}" for name, count in Counter(row.split for row in rows).items())
+        print(f"{counts} rows; split SHA-256 {split_sha256(rows)}")
 
 
 @dataclass(frozen=True)
@@ -75,6 +110,7 @@ class CohortRois:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
         parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
         parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="folder of the new store")
         parser.add_argument("--processes", type=int, default=1, metavar="N", help="working processes (default 1)")
@@ -142,6 +178,7 @@ class BundleExport:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
         parser.add_argument("--run", dest="run_folder", type=Path, required=True, metavar="RUN", help="training run")
         parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table of the run")
         parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
@@ -182,6 +219,7 @@ class BundleAssemble:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
         parser.add_argument(
             "--bundle", type=Path, required=True, metavar="BUNDLE", help="bundle to take everything from"
         )
@@ -196,4 +234,4 @@ class BundleAssemble:
         print(f"{self.out}: {', '.join(manifest.capabilities)}")
 
 
-COMMANDS: list[Any] = [ConfigShow, CohortRois, TrainMultitask, BundleExport, BundleAssemble]
+COMMANDS: list[Any] = [ConfigShow, CohortSplit, CohortRois, TrainMultitask, BundleExport, BundleAssemble]

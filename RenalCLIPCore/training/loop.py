@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
+from ..output import write_text
 from . import checkpoints
 from .configuration import Optimiser, Schedule, Stage
 
@@ -156,12 +157,12 @@ class Trainer:
         newest = checkpoints.newest(self.folder / CHECKPOINT_FOLDER)
         if newest and not resume:
             raise TrainingError(f"{self.folder.name} already holds a run; resume it or choose another folder.")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / CONFIGURATION_FILE).write_text(self.configuration.to_yaml(), encoding="utf-8")
         if newest:
             self._restore(checkpoints.load(newest), newest.name)
             self._log("resumed", checkpoint=newest.name)
         else:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.folder / CONFIGURATION_FILE, self.configuration.to_yaml())
             torch.manual_seed(self.configuration.seed)
             self._log("started", steps=self.total_steps, **self.identity)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from Testing.Core.cohort.cohort_toys import SPEC, toy_rows
 
 from RenalCLIPCore.cohort import roi_store
 from RenalCLIPCore.cohort.roi_store import LEVELS, RoiStore, build_roi_store
@@ -20,6 +19,7 @@ from RenalCLIPCore.errors import Cancelled, CohortError, InputError
 from RenalCLIPCore.imaging.roi import extract_rois
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import read_volume
+from Testing.Core.cohort.cohort_toys import SPEC, toy_rows
 
 
 def test_values_are_those_of_the_cut_within_half_a_level(tmp_path):

@@ -119,8 +119,10 @@ def test_a_run_is_not_overwritten_by_accident(tmp_path):
 def test_a_run_is_not_resumed_with_something_else(tmp_path, changes, digest, part):
     trained(tmp_path)
     trainer = Trainer(ToyTask(), ToyData(), toy_stage(**changes), tmp_path, digest)
+    before = (tmp_path / "configuration.yaml").read_text()
     with pytest.raises(TrainingError, match=f"another {part}"):
         trainer.fit(resume=True)
+    assert (tmp_path / "configuration.yaml").read_text() == before
 
 
 def test_a_damaged_checkpoint_is_told(tmp_path):
