@@ -35,6 +35,8 @@ class Augmentation(BaseModel):
         scaling: Largest relative change of size along x and y.
         flip_probability: Of a left-right flip; only for tasks that do not read the side.
         jitter_mm: Standard deviation of the centre along x, y, z, for centres that come from a segmentation.
+        slices_lost: Largest number of slices emptied at an end, as where a scan ends early; most often none (not
+            in the paper).
         intensity_scaling: Largest relative change of intensity.
         intensity_shift: Largest shift of intensity, in units of the window.
         gamma: Largest exponent; its inverse is the smallest.
@@ -49,6 +51,7 @@ class Augmentation(BaseModel):
     scaling: float = Field(default=0.1, ge=0, lt=1)
     flip_probability: float = Field(default=0.0, ge=0, le=1)
     jitter_mm: float = Field(default=0.0, ge=0)
+    slices_lost: int = Field(default=0, ge=0)
     intensity_scaling: float = Field(default=0.1, ge=0, lt=1)
     intensity_shift: float = Field(default=0.1, ge=0)
     gamma: float = Field(default=2.0, ge=1)
@@ -78,6 +81,7 @@ class Parameters:
         rotation_rad: (B, 3) rotation about x, then y, then z.
         scale: (B, 3) magnification along (x, y, z).
         flip: (B,) whether left and right are exchanged.
+        slices_lost: (B, 2) slices emptied at the lower and the upper end.
         intensity_scale: (B,) factor.
         intensity_shift: (B,) summand, after the factor.
         gamma: (B,) exponent, after the summand and clipping to [0, 1].
@@ -87,6 +91,7 @@ class Parameters:
     rotation_rad: Tensor
     scale: Tensor
     flip: Tensor
+    slices_lost: Tensor
     intensity_scale: Tensor
     intensity_shift: Tensor
     gamma: Tensor
@@ -101,13 +106,22 @@ def draw_parameters(augmentation: Augmentation, seeds: Sequence[int], margin_px:
         margin_px: Voxels that the stored region exceeds the crop by along x and y.
     """
     rows = torch.stack([_draw(augmentation, seed, margin_px) for seed in seeds])
-    return Parameters(rows[:, 0:3], rows[:, 3:6], rows[:, 6:9], rows[:, 9] > 0.5, rows[:, 10], rows[:, 11], rows[:, 12])
+    return Parameters(
+        shift_mm=rows[:, 0:3],
+        rotation_rad=rows[:, 3:6],
+        scale=rows[:, 6:9],
+        flip=rows[:, 9] > 0.5,
+        slices_lost=rows[:, 13:15].long(),
+        intensity_scale=rows[:, 10],
+        intensity_shift=rows[:, 11],
+        gamma=rows[:, 12],
+    )
 
 
 def _draw(a: Augmentation, seed: int, margin_px: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     # every number is drawn whether it is used or not, so that switching one part off leaves the others as they were
-    uniform = torch.rand(14, generator=generator)
+    uniform = torch.rand(16, generator=generator)
     jitter = torch.randn(3, generator=generator) * a.jitter_mm
     signed = 2 * uniform - 1
     crop = torch.floor(uniform[0:2] * (margin_px + 1)) - margin_px // 2 if a.crop else torch.zeros(2)
@@ -119,6 +133,7 @@ def _draw(a: Augmentation, seed: int, margin_px: int) -> Tensor:
         1 + float(signed[10]) * a.intensity_scaling,
         float(signed[11]) * a.intensity_shift,
         gamma,
+        *torch.floor(signed[14:16].clamp(min=0) * (a.slices_lost + 1)).tolist(),
     ]
     return torch.cat([shift, signed[4:7] * torch.tensor(a.rotation_rad), scale, torch.tensor(rest)])
 
@@ -137,6 +152,9 @@ def augment(images: Tensor, parameters: Parameters, shape: Shape = INPUT_SHAPE) 
     theta = _normalised_affine(parameters, images.shape[2:], shape).to(images)
     keeps_slices = not bool(parameters.rotation_rad[:, :2].any())
     sampled = _sample_slices(images, theta, shape) if keeps_slices else _sample(images, theta, shape)
+    for number, (lower, upper) in enumerate(parameters.slices_lost.tolist()):
+        sampled[number, :, :lower] = 0
+        sampled[number, :, shape[0] - upper :] = 0
     scale, shift = (v.to(images).view(-1, 1, 1, 1, 1) for v in (parameters.intensity_scale, parameters.intensity_shift))
     sampled.mul_(scale).add_(shift).clamp_(0, 1)
     for number in torch.nonzero(parameters.gamma != 1).flatten().tolist():

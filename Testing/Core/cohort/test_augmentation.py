@@ -31,6 +31,7 @@ def parameters(count=2, **values):
         "rotation_rad": torch.zeros(count, 3),
         "scale": torch.ones(count, 3),
         "flip": torch.zeros(count, dtype=torch.bool),
+        "slices_lost": torch.zeros(count, 2, dtype=torch.long),
         "intensity_scale": torch.ones(count),
         "intensity_shift": torch.zeros(count),
         "gamma": torch.ones(count),
@@ -130,6 +131,21 @@ def test_draws_fill_the_documented_ranges_and_no_more():
     assert (drawn.gamma.amin(), drawn.gamma.amax()) == pytest.approx((0.5, 2.0), abs=0.01)
     assert (drawn.gamma != 1).float().mean() == pytest.approx(0.5, abs=0.04)
     assert drawn.flip.float().mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_lost_slices_are_empty_as_padding_is():
+    source = images() * 0.5 + 0.4
+    cut = augment(source, parameters(slices_lost=(1, 2)), SHAPE)
+    assert (cut[:, :, :1] == 0).all()
+    assert (cut[:, :, 4:] == 0).all()
+    torch.testing.assert_close(cut[:, :, 1:4], centre_crop(source, SHAPE)[:, :, 1:4], atol=1e-5, rtol=0)
+
+
+def test_half_of_the_ends_lose_slices_and_up_to_the_limit():
+    lost = draw_parameters(Augmentation(slices_lost=4), range(3000), 12).slices_lost
+    assert (lost > 0).float().mean() == pytest.approx(0.4, abs=0.03)
+    assert lost.unique().tolist() == [0, 1, 2, 3, 4]
+    assert not draw_parameters(Augmentation(), range(100), 12).slices_lost.any()
 
 
 def test_image_text_defaults_never_flip():
