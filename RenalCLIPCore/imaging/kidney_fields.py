@@ -1,0 +1,242 @@
+"""The kidney of a lesion, cut out of a label map as smooth distance fields on one cubic grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import NoKidneyError
+from . import mask_fields
+from .lesions import Lesion, LesionFindings
+from .mask_fields import Mask, bounding_box, cropped, cubic_grid
+from .nnunet_model import KIDNEY
+from .volume import FloatArray, Geometry, Volume
+
+SEARCH_MM = 150.0
+NEAREST_MM = 60.0
+SAME_KIDNEY_MM = 15.0
+OTHER_KIDNEY_MM = 80.0
+OTHER_KIDNEY_ML = 20.0
+PIECE_ML = 0.1
+HORSESHOE_MM = 130.0
+MARGIN_MM = 8.0
+COARSE_MM = 1.6
+MAXIMUM_VOXELS = 3_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class KidneyFields:
+    """Signed distances (mm, negative inside, x y z) of the structures of one kidney.
+
+    Attributes:
+        grid: Cubic, patient-aligned.
+        parenchyma: Kidney label of this kidney.
+        lesion: The lesion that is measured.
+        others: Other tumours and cysts.
+        side: ``left`` or ``right``.
+        slice_mm: Largest voxel spacing of the masks.
+        pixel_mm: Smallest voxel spacing of the masks.
+        gap_mm: Distance of the lesion from the parenchyma; about 0 when they touch.
+        scan_low_mm, scan_high_mm: (3,) outer voxel centres of the scan, LPS; for an oblique scan, of its bounding box.
+        cut: Which of ``kidney`` and ``lesion`` the scan's border cuts off, with the border.
+        horseshoe: Whether the parenchyma goes on across the midline, where it was divided.
+    """
+
+    grid: Geometry
+    parenchyma: FloatArray
+    lesion: FloatArray
+    others: FloatArray
+    side: str
+    slice_mm: float
+    pixel_mm: float
+    gap_mm: float
+    scan_low_mm: FloatArray
+    scan_high_mm: FloatArray
+    cut: dict[str, str] = field(default_factory=dict)
+    horseshoe: bool = False
+
+    def coarse(self, step_mm: float) -> KidneyFields:
+        """The same fields on every n-th voxel, about ``step_mm`` apart."""
+        own = self.grid.spacing_mm[0]
+        n = max(1, round(step_mm / own))
+        every = (slice(None, None, n),) * 3
+        parts = [np.ascontiguousarray(part[every]) for part in (self.parenchyma, self.lesion, self.others)]
+        grid = Geometry.from_components(parts[0].shape, [own * n] * 3, self.grid.origin_lps_mm, np.eye(3))
+        return replace(self, grid=grid, parenchyma=parts[0], lesion=parts[1], others=parts[2])
+
+
+def kidney_fields(labels: Volume, findings: LesionFindings, lesion: Lesion, step_mm: float = 1.0) -> KidneyFields:
+    """Find the kidney of a lesion and its distance fields.
+
+    The kidney is the nearest piece of parenchyma with the pieces that lie close to it or to the lesion (a tumour may
+    divide a kidney), without the other kidney.
+
+    Raises:
+        NoKidneyError: No parenchyma lies within 60 mm of the lesion.
+    """
+    whole, numbers = labels.canonical(), findings.components.canonical()
+    box = bounding_box(numbers.array == lesion.number)
+    if box is None:
+        raise NoKidneyError(f"The lesion {lesion.lesion_id} is not in the masks that were given.")
+    search = _widened(box, whole.geometry, SEARCH_MM)
+    mask, gap, horseshoe_x = _own_kidney(whole, numbers, lesion, search)
+    near = bounding_box(mask | (numbers.array[search] == lesion.number))
+    assert near is not None
+    start = tuple(s.start for s in search)
+    area = tuple(slice(s.start + n.start, s.start + n.stop) for s, n in zip(search, near, strict=True))
+    part = Volume(_structures(whole, numbers, lesion, search, mask)[near], whole.geometry.crop(_first(area), _size(area)))
+    structures = cropped(part, _full(part), MARGIN_MM)
+    grid = cubic_grid(structures.geometry, _step(structures.geometry, step_mm))
+    fields = [mask_fields.field(Volume(structures.array == n, structures.geometry), grid) for n in (1, 2, 3)]
+    low, high = whole.geometry.lps((0, 0, 0)), whole.geometry.lps(np.asarray(whole.geometry.size) - 1)
+    del start
+    return KidneyFields(
+        grid, fields[0], fields[1], fields[2], lesion.side,
+        slice_mm=max(labels.geometry.spacing_mm), pixel_mm=min(labels.geometry.spacing_mm), gap_mm=gap,
+        scan_low_mm=np.minimum(low, high), scan_high_mm=np.maximum(low, high),
+        cut=_cut(part.array, area, whole.geometry), horseshoe=horseshoe_x is not None,
+    )  # fmt: skip
+
+
+def _widened(box: mask_fields.Box, geometry: Geometry, margin_mm: float) -> mask_fields.Box:
+    margin = np.ceil(margin_mm / np.asarray(geometry.spacing_mm)).astype(int)
+    sides = [
+        slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(box, margin, geometry.size, strict=True)
+    ]
+    return sides[0], sides[1], sides[2]
+
+
+def _own_kidney(
+    whole: Volume, numbers: Volume, lesion: Lesion, search: mask_fields.Box
+) -> tuple[Mask, float, float | None]:
+    """Mask of the kidney in the search box, its gap to the lesion, and the x where a horseshoe was divided."""
+    from scipy import ndimage
+
+    grid = whole.geometry.crop(_first(search), _size(search))
+    steps = [max(1, int(COARSE_MM / spacing)) for spacing in grid.spacing_mm]
+    every = tuple(slice(None, None, n) for n in steps)
+    parenchyma = whole.array[search] == KIDNEY
+    pieces, count = ndimage.label(parenchyma[every], structure=np.ones((3, 3, 3)))
+    target = numbers.array[search][every] == lesion.number
+    if not target.any():
+        target = ndimage.maximum_filter(numbers.array[search] == lesion.number, size=steps)[every]
+    chosen, gap, cut_x = _choose(pieces, count, target, grid, steps, lesion.side)
+    refused = np.setdiff1d(np.arange(1, count + 1), chosen)
+    kept = parenchyma & ~_enlarged(np.isin(pieces, refused), steps, parenchyma.shape)
+    inside = bounding_box(np.isin(pieces, chosen))
+    assert inside is not None
+    limit = np.zeros(parenchyma.shape, bool)
+    limit[tuple(slice(max(0, s.start * n - n), s.stop * n + n) for s, n in zip(inside, steps, strict=True))] = True
+    kept &= limit
+    if cut_x is not None:
+        x = grid.lps(np.stack([np.arange(kept.shape[0]), *[np.zeros(kept.shape[0])] * 2], axis=1))[:, 0]
+        kept &= ((x > cut_x) if lesion.side == "left" else (x < cut_x))[:, None, None]
+    return kept, gap, cut_x
+
+
+def _choose(
+    pieces: npt.NDArray[np.int32], count: int, target: Mask, grid: Geometry, steps: list[int], side: str
+) -> tuple[list[int], float, float | None]:
+    from scipy import ndimage
+    from scipy.spatial import KDTree
+
+    places = [grid.lps(np.argwhere(part) * steps) for part in (target,)]
+    tree = KDTree(_shell(target, grid, steps))
+    voxel_ml = grid.voxel_volume_ml * float(np.prod(steps))
+    found: dict[int, tuple[FloatArray, float, float]] = {}
+    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+        mask = pieces[box] == number
+        volume = float(mask.sum()) * voxel_ml
+        if volume >= PIECE_ML or count == 1:
+            shell = _shell(mask, grid, steps, [s.start for s in box])
+            found[number] = shell, float(tree.query(shell)[0].min()), volume
+    del places
+    reachable = {n: item for n, item in found.items() if item[1] <= NEAREST_MM}
+    if not reachable:
+        raise NoKidneyError(
+            "No kidney parenchyma lies within 60 mm of the lesion, so nothing but its size can be measured; "
+            "check the masks."
+        )
+    closest = min(item[1] for item in reachable.values())
+    touching = {n: item for n, item in reachable.items() if item[1] <= closest + 3.0}
+    seed = max(touching, key=lambda n: touching[n][2])
+    chosen = _joined(found, seed)
+    x = found[seed][0][:, 0]
+    low, high = np.percentile(x, (1, 99))
+    gap = max(0.0, closest - float(np.max(np.asarray(grid.spacing_mm) * steps)))
+    return chosen, gap, float((low + high) / 2) if high - low > HORSESHOE_MM else None
+
+
+def _joined(found: dict[int, tuple[FloatArray, float, float]], seed: int) -> list[int]:
+    """The seed with the pieces near it or near the lesion that are not the other kidney."""
+    from scipy.spatial import KDTree
+
+    tree, middle = KDTree(found[seed][0]), found[seed][0].mean(axis=0)
+    chosen = [seed]
+    for number, (shell, to_lesion, volume) in found.items():
+        other = volume > OTHER_KIDNEY_ML and abs(shell[:, 0].mean() - middle[0]) > OTHER_KIDNEY_MM
+        near = min(to_lesion, float(tree.query(shell)[0].min())) <= SAME_KIDNEY_MM
+        if number != seed and near and not other:
+            chosen.append(number)
+    return chosen
+
+
+def _shell(mask: Mask, grid: Geometry, steps: list[int], offset: list[int] | None = None) -> FloatArray:
+    """LPS positions of the outermost voxels of each line of a coarse mask along its axes."""
+    rims = np.zeros(mask.shape, bool)
+    for axis in range(3):
+        padded = np.pad(mask, [(1, 1) if a == axis else (0, 0) for a in range(3)])
+        ahead, behind = np.roll(padded, -1, axis), np.roll(padded, 1, axis)
+        edge = padded & ~(ahead & behind)
+        rims |= edge[tuple(slice(1, -1) if a == axis else slice(None) for a in range(3))]
+    return grid.lps((np.argwhere(rims) + np.asarray(offset or [0, 0, 0])) * np.asarray(steps))
+
+
+def _enlarged(mask: Mask, steps: list[int], shape: tuple[int, ...]) -> Mask:
+    for axis, n in enumerate(steps):
+        mask = mask.repeat(n, axis=axis)
+    return mask[tuple(slice(0, n) for n in shape)]
+
+
+def _structures(
+    whole: Volume, numbers: Volume, lesion: Lesion, search: mask_fields.Box, kidney: Mask
+) -> npt.NDArray[np.uint8]:
+    """1 this kidney, 2 the lesion, 3 other lesions, 0 everything else."""
+    part, own = numbers.array[search], whole.array[search]
+    structures = np.where(kidney, np.uint8(1), np.uint8(0))
+    structures[own > KIDNEY] = 3
+    structures[part == lesion.number] = 2
+    return structures
+
+
+def _cut(structures: npt.NDArray[np.uint8], area: tuple[slice, ...], geometry: Geometry) -> dict[str, str]:
+    """Structures that reach the first or last voxels of the scan, and the border (canonical axes)."""
+    names = (("right", "left"), ("anterior", "posterior"), ("lower", "upper"))
+    found = {}
+    for axis in range(3):
+        for end, border in enumerate((area[axis].start == 0, area[axis].stop == geometry.size[axis])):
+            face = np.take(structures, -1 if end else 0, axis=axis)
+            for value, name in ((1, "kidney"), (2, "lesion")):
+                if border and (face == value).any() and name not in found:
+                    found[name] = names[axis][end]
+    return found
+
+
+def _step(geometry: Geometry, step_mm: float) -> float:
+    volume = float(np.prod(np.asarray(geometry.size) * np.asarray(geometry.spacing_mm)))
+    return float(max(step_mm, (volume / MAXIMUM_VOXELS) ** (1 / 3)))
+
+
+def _first(box: tuple[slice, ...]) -> tuple[int, int, int]:
+    return box[0].start, box[1].start, box[2].start
+
+
+def _size(box: tuple[slice, ...]) -> tuple[int, int, int]:
+    return box[0].stop - box[0].start, box[1].stop - box[1].start, box[2].stop - box[2].start
+
+
+def _full(volume: Volume) -> mask_fields.Box:
+    n = volume.geometry.size
+    return slice(0, n[0]), slice(0, n[1]), slice(0, n[2])

@@ -1,0 +1,302 @@
+"""The kidney's own frame: native outline, sinus, long, hilar and anterior axes, and polar lines.
+
+The sinus comes from the best source there is, in this order: urine with contrast in an excretory phase, a given mask,
+the cavity that the kidney label leaves open, sinus fat that the label leaves out, and else a sinus modelled from the
+kidney's axes. Some label maps (KiTS) fill the sinus and so show no more of it than its fat. The model's place and size
+are those of the sinus fat of 27 kidneys of KiTS23, relative to the half lengths of the outline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .kidney_fields import KidneyFields
+from .mask_fields import crossings, hull_distance, hull_facets, inside_points, sample, signed_distance, spread
+from .native_outline import Outline, fit_outline
+from .volume import FloatArray, Geometry, Volume
+
+WALL_DEPTH_MM = 4.0
+LESION_MARGIN_MM = 3.0
+OPENING_MM = 2.0
+CAVITY_SHARE = 0.025
+FAT_SHARE = 0.015
+DEEP_MM = 4.0
+LIP_MM = 0.6
+HIDDEN_MM = 3.0
+MODEL_CENTRE = (0.0, 0.55, 0.0)
+MODEL_SEMI_AXES = (0.42, 0.65, 0.40)
+LUMEN_ML = 0.3
+
+CAVITY = "the cavity that the kidney label leaves open"
+FAT = "sinus fat that the kidney label leaves out"
+MODEL = "a sinus modelled from the kidney's axes, because the kidney label fills it"
+LUMEN = "collecting system with contrast in the excretory phase"
+GIVEN = "the given sinus mask"
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How the assumptions of a frame are varied: scale of the modelled sinus, its shift, flatness of the outline."""
+
+    sinus_scale: float = 1.0
+    sinus_shift: float = 0.0
+    roughness: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Sinus:
+    """Sinus or collecting system.
+
+    Attributes:
+        values: Signed distance field on the kidney's grid; true near the surface.
+        source: What it comes from, in words.
+        visible: Whether the masks or images show it; False for the model.
+    """
+
+    values: FloatArray
+    source: str
+    visible: bool
+
+
+@dataclass(frozen=True, eq=False)
+class KidneyFrame:
+    """A kidney's frame in patient space.
+
+    Attributes:
+        fields: The structures.
+        outline: Native outline.
+        sinus: Nearness is measured to it.
+        centre_lps_mm: Centre of the outline.
+        long, hilar, front: Unit vectors (LPS) to the upper pole, to the hilum and to the front.
+        lips_lps_mm: (n, 3) points where the sinus opens through the outline.
+        hidden: Ends of the opening (``lower``, ``upper``) that a lesion covers; there the model's lips count.
+    """
+
+    fields: KidneyFields
+    outline: Outline
+    sinus: Sinus
+    centre_lps_mm: FloatArray
+    long: FloatArray
+    hilar: FloatArray
+    front: FloatArray
+    lips_lps_mm: FloatArray
+    model_lips_lps_mm: FloatArray
+    hidden: tuple[str, ...]
+
+    def polar_lines(self, axis: FloatArray) -> tuple[float, float]:
+        """Lower and upper polar line along a unit vector, mm from the patient's origin."""
+        along, model = self.lips_lps_mm @ axis, self.model_lips_lps_mm @ axis
+        lower = min(along.min(), model.min()) if "lower" in self.hidden else along.min()
+        upper = max(along.max(), model.max()) if "upper" in self.hidden else along.max()
+        return float(lower), float(upper)
+
+
+def kidney_frame(
+    fields: KidneyFields,
+    *,
+    start: Outline | None = None,
+    variation: Variation | None = None,
+    lumen: FloatArray | None = None,
+    given: FloatArray | None = None,
+    points: int = 1000,
+) -> KidneyFrame:
+    """Reconstruct a kidney's frame.
+
+    Args:
+        fields: Its structures.
+        start: Outline of a similar mask.
+        variation: Of the assumptions.
+        lumen: Field of the contrast-filled collecting system on the same grid.
+        given: Field of a given sinus mask on the same grid.
+        points: Surface points for the outline.
+    """
+    variation = variation or Variation()
+    outline = fit_outline(_outer_surface(fields), start, variation.roughness, points)
+    inside, near = _free_inside(fields, outline)
+    cavity, share = _cavity(fields, outline, inside)
+    long, hilar, front = _axes(fields, outline, cavity, share)
+    model = _model(fields, outline, (long, hilar, front), variation, near)
+    model_lips = _lips(model, fields.grid, outline)
+    lips = model_lips
+    if share >= CAVITY_SHARE and cavity is not None:
+        lips = _lips(cavity, fields.grid, outline)
+        lips = model_lips if len(lips) < 10 else lips
+    if given is not None:
+        sinus = Sinus(given, GIVEN, True)
+    elif lumen is not None:
+        sinus = Sinus(lumen, LUMEN, True)
+    else:
+        sinus = _sinus(fields, outline, inside, cavity, share, model)
+    if not len(lips):
+        reach = 0.33 * outline.semi_axes_mm[0] * long
+        gate = outline.centre_lps_mm + 0.9 * outline.semi_axes_mm[1] * hilar
+        lips = model_lips = np.stack([gate - reach, gate + reach])
+    hidden = () if lips is model_lips else _hidden(fields, lips)
+    return KidneyFrame(
+        fields, outline, sinus, outline.centre_lps_mm, long, hilar, front, lips, model_lips, hidden
+    )
+
+
+def _outer_surface(fields: KidneyFields) -> FloatArray:
+    """Points of the parenchyma's surface that belong to the native outline: not sinus wall, lesion bed or scan cut."""
+    points = spread(crossings(fields.parenchyma, fields.grid), 8000)
+    clear = (sample(fields.lesion, fields.grid, points) > LESION_MARGIN_MM) & (
+        sample(fields.others, fields.grid, points) > LESION_MARGIN_MM
+    )
+    for axis, name in enumerate(("side", "depth", "height")):
+        del name
+        clear &= points[:, axis] > fields.scan_low_mm[axis] + 0.1
+        clear &= points[:, axis] < fields.scan_high_mm[axis] - 0.1
+    shallow = hull_distance(hull_facets(points), points) > -WALL_DEPTH_MM
+    for chosen in (clear & shallow, shallow, np.ones(len(points), bool)):
+        if chosen.sum() >= 60:
+            return points[chosen]
+    return points
+
+
+def _free_inside(fields: KidneyFields, outline: Outline) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Field of what is inside the outline and neither parenchyma nor lesion, and where the outline is near."""
+    grid = fields.grid
+    index = np.indices(grid.size, dtype=np.float32).reshape(3, -1).T
+    places = index * np.float32(grid.spacing_mm[0]) + np.asarray(grid.origin_lps_mm, np.float32)
+    near = (outline.relative(places)[1] < 1.4).reshape(grid.size)
+    free = near & (fields.parenchyma > 0) & (fields.lesion > 0) & (fields.others > 0)
+    values = np.full(grid.size, 30.0, np.float32)
+    values[free] = outline.distance(places[free.ravel()])
+    taken = np.minimum(np.minimum(fields.parenchyma, fields.lesion), fields.others)
+    return np.maximum(values, -taken), near
+
+
+def _cavity(fields: KidneyFields, outline: Outline, inside: FloatArray) -> tuple[FloatArray | None, float]:
+    """Field of the opened cavity that looks like a sinus, and its share of the outline's volume."""
+    from scipy import ndimage
+
+    grid = fields.grid
+    if not (inside <= 0).any():
+        return None, 0.0
+    core = signed_distance(Volume(inside <= 0, grid)) < -OPENING_MM
+    pieces, count = ndimage.label(core)
+    if not count:
+        return None, 0.0
+    sizes = ndimage.sum_labels(core, pieces, range(1, count + 1))
+    middles = grid.lps(np.asarray(ndimage.center_of_mass(core, pieces, range(1, count + 1))))
+    medial = -1.0 if fields.side == "left" else 1.0
+    faces_in = (middles[:, 0] - outline.centre_lps_mm[0]) * medial > -5.0
+    best = int(np.argmax(sizes * np.where(faces_in, 1.0, 0.3)))
+    grown = signed_distance(Volume(pieces == best + 1, grid)) - OPENING_MM
+    values = np.maximum(inside, grown - 0.25)
+    share = float((values <= 0).sum()) * grid.voxel_volume_ml / outline.volume_ml
+    return values, share
+
+
+def _axes(
+    fields: KidneyFields, outline: Outline, cavity: FloatArray | None, share: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Long, hilar and front axis: the hilar one to the visible cavity, else the outline's broad one towards medial."""
+    long = outline.axes[0] * (np.sign(outline.axes[0][2]) or 1.0)
+    medial = np.array([-1.0 if fields.side == "left" else 1.0, 0.0, 0.0])
+    inward = _across(medial + np.array([0.0, -0.6, 0.0]), long)
+    broad = outline.axes[1] * (np.sign(outline.axes[1] @ inward) or 1.0)
+    flatness = float(np.clip((outline.semi_axes_mm[1] / outline.semi_axes_mm[2] - 1.0) / 0.2, 0.0, 1.0))
+    hilar = _across(flatness * broad + (1.0 - flatness) * inward + 1e-6 * inward, long)
+    if cavity is not None and share > 0:
+        to_cavity = _across(inside_points(cavity, fields.grid).mean(axis=0) - outline.centre_lps_mm, long)
+        weight = float(np.clip(share / (2 * CAVITY_SHARE), 0.0, 1.0))
+        hilar = _across(weight * to_cavity + (1.0 - weight) * hilar + 1e-6 * to_cavity, long)
+    front = np.cross(long, hilar)
+    return long, hilar, front * (-np.sign(front[1]) or 1.0)
+
+
+def _across(vector: FloatArray, axis: FloatArray) -> FloatArray:
+    flat = vector - (vector @ axis) * axis
+    return flat / (np.linalg.norm(flat) + 1e-12)
+
+
+def _model(
+    fields: KidneyFields,
+    outline: Outline,
+    axes: tuple[FloatArray, FloatArray, FloatArray],
+    variation: Variation,
+    near: npt.NDArray[np.bool_],
+) -> FloatArray:
+    """Field of the modelled sinus within the outline."""
+    frame = np.stack(axes)
+    semi = np.array([np.linalg.norm(outline.semi_axes_mm * (outline.axes @ axis)) for axis in frame])
+    middle = outline.centre_lps_mm + ((np.asarray(MODEL_CENTRE) + (0, variation.sinus_shift, 0)) * semi) @ frame
+    size = np.asarray(MODEL_SEMI_AXES) * semi * (variation.sinus_scale, 1.0, variation.sinus_scale)
+    ellipsoid = Outline(middle, frame, size)
+    places = fields.grid.lps(np.argwhere(near))
+    values = np.full(fields.grid.size, 30.0, np.float32)
+    own = np.asarray(ellipsoid.distance(places))
+    close = own < 4.0
+    own[close] = np.maximum(own[close], outline.distance(places[close]))
+    values[near] = own
+    return values
+
+
+def _sinus(
+    fields: KidneyFields,
+    outline: Outline,
+    inside: FloatArray,
+    cavity: FloatArray | None,
+    share: float,
+    model: FloatArray,
+) -> Sinus:
+    fat = _fat(fields, outline, inside)
+    fat_share = 0.0 if fat is None else float((fat <= 0).sum()) * fields.grid.voxel_volume_ml / outline.volume_ml
+    if cavity is not None and share >= CAVITY_SHARE:
+        return Sinus(cavity if fat is None else np.minimum(cavity, fat), CAVITY, True)
+    if fat is not None and fat_share >= FAT_SHARE:
+        return Sinus(_hull_of(fields, outline, fat), FAT, True)
+    values = np.maximum(model, -fields.lesion) if False else model
+    for part in (fat, cavity if share > 0 else None):
+        values = values if part is None else np.minimum(values, part)
+    return Sinus(values, MODEL, False)
+
+
+def _fat(fields: KidneyFields, outline: Outline, inside: FloatArray) -> FloatArray | None:
+    """Field of the deep holes of the kidney label, apart from the lesions."""
+    from scipy import ndimage
+
+    hole = (inside <= 0) & (fields.lesion > LESION_MARGIN_MM) & (fields.others > LESION_MARGIN_MM)
+    places = fields.grid.lps(np.argwhere(hole))
+    if not len(places):
+        return None
+    hole[hole] = outline.distance(places) < -DEEP_MM
+    pieces, count = ndimage.label(hole, structure=np.ones((3, 3, 3)))
+    volumes = np.bincount(pieces.ravel(), minlength=count + 1) * fields.grid.voxel_volume_ml
+    volumes[0] = 0.0
+    kept = (volumes >= 0.05)[pieces]
+    return np.where(kept, inside, np.float32(30.0)) if kept.any() else None
+
+
+def _hull_of(fields: KidneyFields, outline: Outline, fat: FloatArray) -> FloatArray:
+    """Field of the convex hull of the fat: fat surrounds the calyces and vessels of the sinus."""
+    points = inside_points(fat, fields.grid)
+    values = np.full(fields.grid.size, 30.0, np.float32)
+    low, high = fields.grid.index(points.min(axis=0) - 4.0), fields.grid.index(points.max(axis=0) + 4.0)
+    box = tuple(slice(max(0, int(a)), int(b) + 2) for a, b in zip(low, high, strict=True))
+    part = values[box]
+    index = np.indices(part.shape).reshape(3, -1).T + [s.start for s in box]
+    part[...] = hull_distance(hull_facets(points, 150), fields.grid.lps(index)).reshape(part.shape)
+    return np.minimum(np.maximum(values, -np.minimum(fields.lesion, fields.others)), fat)
+
+
+def _lips(sinus: FloatArray, grid: Geometry, outline: Outline) -> FloatArray:
+    """Points of the sinus' surface that lie on the outline."""
+    points = crossings(sinus, grid)
+    return points[np.abs(outline.distance(points)) < LIP_MM] if len(points) else points
+
+
+def _hidden(fields: KidneyFields, lips: FloatArray) -> tuple[str, ...]:
+    """Ends of the opening that lie at a lesion."""
+    ends = {"lower": lips[np.argmin(lips[:, 2])], "upper": lips[np.argmax(lips[:, 2])]}
+    at: dict[str, Any] = {
+        name: min(sample(part, fields.grid, point[None])[0] for part in (fields.lesion, fields.others))
+        for name, point in ends.items()
+    }
+    return tuple(name for name, gap in at.items() if gap < HIDDEN_MM)
