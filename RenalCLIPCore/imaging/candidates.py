@@ -48,6 +48,7 @@ class Candidate:
             contrast=True if first.contrast_agent else False if any_contrast else None,
             delay_s=time - start if time is not None and start is not None else None,
             time_s=time,
+            sequence=self.series.sequence,
         )
 
     def layout_error(self, allow_gaps: bool) -> InputError | GeometryError | None:

@@ -35,7 +35,8 @@ CT_SOP_CLASSES = {
 }
 _NO_AGENT = {"", "NO", "NONE", "N", "OFF", "0", "NO CONTRAST", "WITHOUT", "OHNE", "KEIN", "KEINE", "NEIN", "SANS"}
 _DEFLATED = "1.2.840.10008.1.2.1.99"
-_UNCOMPRESSED = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
+_IMPLICIT = "1.2.840.10008.1.2"
+_UNCOMPRESSED = {_IMPLICIT, "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
 # Whatever a damaged or foreign file can make the third-party reader raise.
 _READER_ERRORS = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, EOFError, OSError, RecursionError,
@@ -257,7 +258,8 @@ def _check_size(dataset: Dataset, path: Path, size: tuple[int, int, int], left: 
     samples = whole(dataset, "SamplesPerPixel") or 1
     plain = syntax in _UNCOMPRESSED or not syntax
     needed = rows * columns * frames * samples * bits // 8 if plain else 8 * frames
-    if left < needed:
+    element = 8 if syntax == _IMPLICIT or not syntax else 12  # the pixel element's own tag and length
+    if left < needed + element:
         raise EOFError("the pixels end early")
 
 

@@ -99,7 +99,7 @@ def _enhanced_shares(
     early = (cortex - medulla - 42.0) / 10.0
     washed_out = 0.0
     if aorta is not None:
-        early += (aorta - 200.0) / 30.0
+        early += (aorta - 200.0) / 30.0 + (aorta / max(cortex, 30.0) - 1.1) / 0.15
         washed_out = 0.35 * _soft((112.0 - aorta) / 8.0) * _soft((cortex - medulla - 25.0) / -6.0)
     arterial = _soft(early)
     rest = 1.0 - excreted

@@ -19,6 +19,7 @@ BODY_HU = -300.0
 _LEAST_KIDNEY_ML = 35.0
 _MOST_KIDNEY_ML = 420.0
 _WIDENING_HU = 60
+_UNENHANCED_HU = 65.0
 _THRESHOLDS_HU = (230, 210, 190, 175, 160, 145, 130, 115, 100, 88)
 
 
@@ -75,7 +76,9 @@ def find_landmarks(coarse: Volume, kidneys: npt.NDArray[np.bool_] | None = None)
         return None
     aorta, core, contrast = _aorta(coarse, body, canal)
     if kidneys is None:
-        kidneys = _kidneys(coarse, body, canal)
+        # Without contrast the kidneys are no brighter than what surrounds them.
+        enhanced = float(np.median(core)) > _UNENHANCED_HU
+        kidneys = _kidneys(coarse, body, canal) if enhanced else np.zeros(body.shape, dtype=bool)
     return Landmarks(canal, aorta, core, contrast, kidneys)
 
 

@@ -71,6 +71,7 @@ class PhaseClues:
         contrast: Whether the files name an intravenous agent; None where that says nothing.
         delay_s: Acquisition time minus the start of the injection.
         time_s: Acquisition time, in seconds on any common clock.
+        sequence: Place among the acquisitions by series number; used where times are missing, and trusted less.
         described_by: What the description is, for the reason.
     """
 
@@ -79,6 +80,7 @@ class PhaseClues:
     contrast: bool | None = None
     delay_s: float | None = None
     time_s: float | None = None
+    sequence: float | None = None
     described_by: str = "series description"
 
 
@@ -129,7 +131,11 @@ def recognise(
     alone = np.array([_joined(items) for items in evidence]).reshape(-1, 4)
     for place, phase in (fixed or {}).items():
         alone[place] = [1.0 if one is phase else 0.0 for one in ORDER]
-    together = _with_order(alone, [clue.time_s for clue in clues])
+    times = [clue.time_s for clue in clues]
+    timed = sum(time is not None for time in times) >= 2
+    together = (
+        _with_order(alone, times) if timed else _with_order(alone, [clue.sequence for clue in clues], in_seconds=False)
+    )
     return tuple(_guess(items, own, joint) for items, own, joint in zip(evidence, alone, together, strict=True))
 
 
@@ -145,7 +151,7 @@ def _evidence_from_delay(delay: float) -> list[Evidence]:
 
 
 def _evidence_from_voxels(guess: PhaseGuess | None) -> list[Evidence]:
-    if guess is None or guess.phase is None:
+    if guess is None or max(guess.scores.values()) < 0.3:
         return []
     return [Evidence(guess.scores, guess.reason, "enhancement")]
 
@@ -157,8 +163,11 @@ def _joined(items: Sequence[Evidence]) -> FloatArray:
     return product / product.sum()
 
 
-def _with_order(alone: FloatArray, times: Sequence[float | None]) -> FloatArray:
-    """Marginal probabilities along the chain of acquisitions in time (forward and backward pass)."""
+def _with_order(alone: FloatArray, times: Sequence[float | None], *, in_seconds: bool = True) -> FloatArray:
+    """Marginal probabilities along the chain of acquisitions in time (forward and backward pass).
+
+    Without ``in_seconds``, ``times`` are only an order: intervals are unknown, and the order weighs less.
+    """
     chain = sorted((k for k, time in enumerate(times) if time is not None), key=lambda k: times[k] or 0.0)
     if len(chain) < 2:
         return alone

@@ -106,6 +106,12 @@ class Series:
         return min(times) if times else None
 
     @property
+    def sequence(self) -> float | None:
+        """Place among the series of the examination by number and running part; None without a number."""
+        number, _, part = self.label.partition(".")
+        return int(number) + int(part or 0) / 1000.0 if self.instance.series_number is not None else None
+
+    @property
     def is_original(self) -> bool:
         """Whether the images were reconstructed from the measured data, not from other images."""
         first = self.slices[0].image_type
@@ -159,10 +165,16 @@ def group_series(slices: Iterable[Slice]) -> tuple[Series, ...]:
     return tuple(result)
 
 
-def _order(part: list[Slice]) -> tuple[float, str, float]:
+def _order(part: list[Slice]) -> tuple[float, str, float, int, int]:
     number = part[0].instance.series_number
     times = [item.acquired_s or item.content_s or 0.0 for item in part]
-    return (float("inf") if number is None else number), part[0].instance.series_uid, min(times)
+    return (
+        (float("inf") if number is None else number),
+        part[0].instance.series_uid,
+        min(times),
+        (min(item.acquisition_number or 0 for item in part)),
+        min(item.instance_number for item in part),
+    )
 
 
 def _sorted(part: list[Slice]) -> list[Slice]:
@@ -204,8 +216,13 @@ def _regularity(group: list[Slice]) -> tuple[int, bool]:
     new = np.concatenate([[True], np.diff(offsets) > SAME_PLACE_MM])
     repeats = int(np.bincount(np.cumsum(new) - 1).max())
     steps = np.diff(offsets[new])
-    even = len(steps) < 2 or bool(np.ptp(steps) <= max(0.05, 0.05 * float(np.median(steps))))
+    even = len(steps) < 2 or bool(np.ptp(steps) <= 2 * step_tolerance_mm(float(np.median(steps))))
     return repeats, even
+
+
+def step_tolerance_mm(step: float) -> float:
+    """How far a distance between neighbours may be off: positions are often rounded to a tenth of a millimetre."""
+    return min(max(0.11, 0.05 * step), 0.2 * step)
 
 
 def _by(key: Callable[[Slice], Hashable]) -> Callable[[list[Slice], int], list[list[Slice]]]:

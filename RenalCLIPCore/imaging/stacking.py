@@ -12,11 +12,10 @@ import numpy.typing as npt
 from ..errors import GeometryError, SliceGapError
 from .dicom import Slice, content_hash, read_pixels
 from .hounsfield import AIR_HU, check_hounsfield, to_hounsfield
-from .series import SAME_PLACE_MM, Series, without
+from .series import SAME_PLACE_MM, Series, step_tolerance_mm, without
 from .volume import MAX_VOXELS, FloatArray, Geometry, Volume
 
 TILT_TOLERANCE = 0.005
-_EVEN = 0.05
 Progress = Callable[[float, str], None]
 
 
@@ -91,7 +90,7 @@ class Layout:
     def _even(self, steps: FloatArray, median: float) -> bool:
         ideal = np.linspace(0.0, float(steps.sum()), len(steps) + 1)
         drift = np.abs(np.concatenate([[0.0], np.cumsum(steps)]) - ideal).max()
-        return bool(np.abs(steps - median).max() <= max(0.05, _EVEN * median) and drift <= 0.25 * median)
+        return bool(np.abs(steps - median).max() <= step_tolerance_mm(median) and drift <= 0.25 * median)
 
 
 def repeated_places(series: Series) -> tuple[tuple[int, int], ...]:
