@@ -5,13 +5,14 @@
 # make bundle train the demo bundle anew (about two hours on two cores)
 #
 # Everything is installed into .venv at the first call. PYTHON chooses the interpreter (3.11 to 3.13);
-# TORCH_INDEX=https://... adds a package index, for instance PyTorch's own with builds for the CPU alone.
+# JOBS the number of test processes; TORCH_INDEX=URL adds a package index, for instance PyTorch's with CPU builds.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TORCH_INDEX ?=
+JOBS ?= auto
 export PYTHONUNBUFFERED := 1
 
 .PHONY: demo test lint bench bundle clean setup
@@ -38,7 +39,7 @@ demo: $(READY)
 	$(BIN)/renalclip review demo/dicom --out demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -62,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the exit code."""
     values = vars(build_parser().parse_args(arguments))
     command = values.pop("command_class")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)  # so that outputs under way are removed
     try:
         command(**values).run()
     except RenalCLIPError as error:
@@ -71,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("renalclip: interrupted; nothing was left half written.", file=sys.stderr)
         return 130
     return 0
+
+
+def _terminate(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -72,6 +72,8 @@ class Review:
 
         if self.segmentation and self.segmentation_model:
             raise ConfigurationError("Give either --segmentation or --segmentation-model, not both.")
+        if any(source.resolve() == self.out.resolve() for source in self.source):
+            raise ConfigurationError("The review cannot be written into its source; give another folder with --out.")
         tell = silent if self.quiet else ProgressLine()
         session = Session(SessionOptions(self.device, self.precision, self.keep_identifiers))
         session.load_bundle(self.bundle or demo_bundle())

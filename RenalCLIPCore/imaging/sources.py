@@ -13,6 +13,7 @@ from .study import STUDY_FILE
 from .volume import is_volume_file
 
 MAX_VOLUME_FILES = 32
+REVIEW_FILE = "review.json"
 Progress = Callable[[float, str], None]
 
 
@@ -105,7 +106,7 @@ def _walk(folder: Path, excluded: Path | None, seen: set[tuple[int, int]]) -> It
                 listed = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             raise InputError(f"The folder {current.name!r} cannot be read ({error.strerror}).") from error
-        if current != folder and any(entry.name == STUDY_FILE for entry in listed):
-            continue  # an imported study that lies among the images
+        if current != folder and any(entry.name in (STUDY_FILE, REVIEW_FILE) for entry in listed):
+            continue  # an imported study or a review that lies among the images
         pending.extend(Path(entry.path) for entry in listed if entry.is_dir())
         yield from (Path(entry.path) for entry in listed if entry.is_file())
