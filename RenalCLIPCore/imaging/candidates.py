@@ -243,15 +243,18 @@ def _time(group: Sequence[Candidate]) -> tuple[float, str]:
 def one_examination(
     acquisitions: Sequence[Acquisition], fixed: Mapping[Phase, Candidate]
 ) -> tuple[tuple[Acquisition, ...], tuple[str, ...]]:
-    """The acquisitions of one day: the day a person named series of, else the one with most, else the latest."""
+    """The acquisitions of one day: the day a person named series of, else the one with most, else the latest.
+
+    Volume files carry no day and are always kept.
+    """
     days: dict[str, list[Acquisition]] = {}
     for item in acquisitions:
-        day = item.chosen.series.instance.patient.study_date if item.chosen.series else ""
-        days.setdefault(day, []).append(item)
+        if item.chosen.series is not None:
+            days.setdefault(item.chosen.series.instance.patient.study_date, []).append(item)
     if len(days) < 2:
         return tuple(acquisitions), ()
     chosen = set(fixed.values())
     best = max(days, key=lambda day: (sum(item.chosen in chosen for item in days[day]), len(days[day]), day))
-    kept = [item for item in acquisitions if item in days[best] or item.chosen in chosen]
-    left = len(acquisitions) - len(kept)
-    return tuple(kept), (f"{left} acquisition(s) of another examination of the patient left out.",) if left else ()
+    others = {item for day, items in days.items() if day != best for item in items if item.chosen not in chosen}
+    kept = tuple(item for item in acquisitions if item not in others)
+    return kept, (f"{len(others)} acquisition(s) of another examination of the patient left out.",) if others else ()

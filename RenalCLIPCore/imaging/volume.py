@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GeometryError, InputError
+from .nifti import nifti_is_complete
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -286,6 +287,8 @@ def read_volume(path: Path) -> Volume:
     import SimpleITK as sitk
 
     geometry = read_geometry(path)
+    if path.name.lower().endswith((".nii", ".nii.gz")) and not nifti_is_complete(path):
+        raise InputError(f"{path.name} cannot be read to its end; it may be truncated or damaged.")
     reader = _reader(path)
     components = reader.GetNumberOfComponents()
     if components != 1:

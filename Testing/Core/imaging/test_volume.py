@@ -128,6 +128,28 @@ def test_a_truncated_file_is_refused(tmp_path):
         read_volume(path)
 
 
+@pytest.mark.parametrize("name", ["cut.nii", "cut.nii.gz"])
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
+def test_a_truncated_nifti_is_refused_not_filled_with_what_was_in_memory(tmp_path, name, keep):
+    path = tmp_path / name
+    array = np.random.default_rng(0).integers(0, 999, (20, 20, 20)).astype(np.int16)
+    write_volume(Volume(array, Geometry.from_components((20,) * 3, (1,) * 3, (0,) * 3, IDENTITY)), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(InputError, match=r"truncated|no image"):
+        read_volume(path)
+
+
+def test_a_nifti_compressed_in_several_members_is_read(tmp_path):
+    array = np.random.default_rng(0).integers(0, 999, (20, 20, 20)).astype(np.int16)
+    write_volume(
+        Volume(array, Geometry.from_components((20,) * 3, (1,) * 3, (0,) * 3, IDENTITY)), tmp_path / "whole.nii"
+    )
+    content = (tmp_path / "whole.nii").read_bytes()
+    (tmp_path / "parts.nii.gz").write_bytes(gzip.compress(content[:9000]) + gzip.compress(content[9000:]))
+    assert np.array_equal(read_volume(tmp_path / "parts.nii.gz").array, array)
+
+
 def test_a_header_that_announces_a_huge_volume_is_refused_before_it_is_allocated(tmp_path):
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
