@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -126,6 +125,7 @@ class PhantomCohort:
     def run(self) -> None:
         """Draw, render and write."""
         from ..phantom.cohort import CohortPlan, write_cohort
+        from ..progress import ProgressLine
 
         plan = CohortPlan(
             patients=self.patients,
@@ -136,11 +136,7 @@ class PhantomCohort:
             in_plane_mm=self.in_plane_mm,
             lesion_only=self.lesion_only,
         )
-        print(write_cohort(self.out, plan, processes=self.processes, progress=_tell))
-
-
-def _tell(fraction: float, words: str) -> None:
-    print(f"{100 * fraction:3.0f} % {words}", file=sys.stderr)
+        print(write_cohort(self.out, plan, processes=self.processes, progress=ProgressLine()))
 
 
 def _phases(letters: str) -> tuple[Phase, ...]:

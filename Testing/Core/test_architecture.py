@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).resolve().parents[2] / "RenalCLIPCore"
-FREE = {"errors", "review", "output", "resources"}
+FREE = {"errors", "review", "output", "progress", "resources"}
 ARROWS = {
     "imaging": set(),
     "text": set(),
