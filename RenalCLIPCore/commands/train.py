@@ -138,6 +138,7 @@ class TrainMultitask:
     cohort: Path
     rois: Path
     out: Path
+    initial: Path | None
     resume: bool
 
     @staticmethod
@@ -146,6 +147,7 @@ class TrainMultitask:
         parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
         parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
         parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+        parser.add_argument("--initial", type=Path, metavar="RUN", help="start from the best weights of another run")
         parser.add_argument("--resume", action="store_true", help="go on from the run's newest checkpoint")
 
     def run(self) -> None:
@@ -157,7 +159,9 @@ class TrainMultitask:
         configuration = _configuration("multitask", self.config, self.preset)
         cohort, store = learning_cohort(read_cohort(self.cohort)), RoiStore(self.rois)
         with progress_bar("training") as progress:
-            result = train_multitask(configuration, cohort, store, self.out, resume=self.resume, progress=progress)
+            result = train_multitask(
+                configuration, cohort, store, self.out, initial=self.initial, resume=self.resume, progress=progress
+            )
         print(f"{result.steps} steps; best validation score {result.best_score:.4f} in epoch {result.best_epoch + 1}")
 
 

@@ -116,6 +116,7 @@ class Trainer:
         configuration: Of the stage.
         folder: Of the run; made when it is not there.
         data_digest: Hash of the data's split; a run is only resumed on the same data.
+        origin_digest: Hash of the weights that the model starts from, where they are not drawn.
     """
 
     def __init__(
@@ -125,12 +126,13 @@ class Trainer:
         configuration: Stage,
         folder: Path,
         data_digest: str = "",
+        origin_digest: str = "",
     ) -> None:
         self.task = task
         self.data = data
         self.configuration = configuration
         self.folder = folder
-        self.identity = {"configuration": configuration.digest, "data": data_digest}
+        self.identity = {"configuration": configuration.digest, "data": data_digest, "origin": origin_digest}
         self.device = torch.device(configuration.device)
         task.model.to(self.device)
         self.total_steps = configuration.epochs * data.batches_per_epoch
@@ -240,7 +242,7 @@ class Trainer:
     def _restore(self, content: dict[str, Any], name: str) -> None:
         for part, value in self.identity.items():
             if content[part] != value:
-                raise TrainingError(f"{name} belongs to another {part}; resume with the one that the run began with.")
+                raise TrainingError(f"{name} belongs to another {part}; resume with what the run began with.")
         self.task.model.load_state_dict(content["model"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.schedule.load_state_dict(content["schedule"])

@@ -9,8 +9,11 @@ import torch
 from ..cohort.dataset import EpochPlan, RoiData, RoiDataset, balanced_weights
 from ..cohort.roi_store import RoiStore
 from ..cohort.splits import LearningCohort
+from ..errors import TrainingError
+from ..models.bundle import file_hash
+from .checkpoints import load
 from .configuration import MultitaskConfiguration
-from .loop import Progress, RunResult, Trainer
+from .loop import BEST_FILE, Progress, RunResult, Trainer
 from .tasks import MultitaskTask
 
 
@@ -20,6 +23,7 @@ def train_multitask(
     store: RoiStore,
     out: Path,
     *,
+    initial: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
@@ -30,12 +34,13 @@ def train_multitask(
         cohort: Training and validation rows.
         store: Regions of all of them.
         out: Folder of the run.
+        initial: A finished multi-task run whose best encoder, and heads of the same tasks, training starts from.
         resume: Go on from the newest checkpoint there.
         progress: Told of every step.
 
     Raises:
         CohortError: The store lacks a row, or a task lacks labels.
-        TrainingError: As for :meth:`Trainer.fit`.
+        TrainingError: As for :meth:`Trainer.fit`; or ``initial`` has another encoder or other heads.
     """
     if configuration.threads is not None:
         torch.set_num_threads(configuration.threads)
@@ -45,4 +50,19 @@ def train_multitask(
     validation = RoiDataset(cohort.validation, store)
     data = RoiData(training, validation, plan, configuration.augmentation, configuration.workers)
     task = MultitaskTask(configuration, cohort.training, cohort.validation)
-    return Trainer(task, data, configuration, out, cohort.split_sha256).fit(resume=resume, progress=progress)
+    origin = _start_from(task, initial) if initial else ""
+    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin)
+    return trainer.fit(resume=resume, progress=progress)
+
+
+def _start_from(task: MultitaskTask, run: Path) -> str:
+    """Take over the best weights of another run; the result is their file's hash."""
+    path = run / BEST_FILE
+    found = load(path)["model"]
+    tasks = {name.split(".")[1] for name in found if name.startswith("heads.")}
+    wanted = task.model.state_dict()
+    shared = [name for name in wanted if name.startswith("encoder.") or name.split(".")[1] in tasks]
+    if any(name not in found or found[name].shape != wanted[name].shape for name in shared):
+        raise TrainingError(f"The run {run.name} has another architecture; start from one of the same sizes.")
+    task.model.load_state_dict({**wanted, **{name: found[name] for name in shared}})
+    return file_hash(path)

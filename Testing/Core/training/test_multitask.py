@@ -75,6 +75,25 @@ def test_two_runs_and_a_resumed_one_end_in_the_same_weights(toy, run, tmp_path):
         assert torch.equal(value, best(tmp_path / "broken")[name]), name
 
 
+def test_a_run_can_start_from_another_with_other_tasks(toy, run, tmp_path):
+    _, cohort, store = toy
+    fewer = CONFIGURATION.model_copy(update={"tasks": ("renal_e", "malignancy"), "epochs": 1, "validate_every": 1})
+    rows = [replace(row, labels={**row.labels, "renal_e": i % 3}) for i, row in enumerate(cohort.training)]
+    frozen = fewer.model_copy(update={"optimiser": fewer.optimiser.model_copy(update={"learning_rate": 1e-30})})
+    labelled = replace(cohort, training=tuple(rows))
+    train_multitask(frozen, labelled, store, tmp_path / "next", initial=run)
+    found, origin = best(tmp_path / "next"), best(run)
+    shared = [name for name in found if name.startswith(("encoder.conv1", "heads.malignancy.output"))]
+    assert shared
+    for name in shared:
+        torch.testing.assert_close(found[name], origin[name], rtol=1e-5, atol=0)
+    wider = fewer.model_copy(update={"encoder": fewer.encoder.model_copy(update={"width": 4})})
+    with pytest.raises(TrainingError, match="another architecture"):
+        train_multitask(wider, labelled, store, tmp_path / "wider", initial=run)
+    with pytest.raises(TrainingError, match="another origin"):
+        train_multitask(frozen, labelled, store, tmp_path / "next", resume=True)
+
+
 def test_training_learns_what_brightness_tells(toy, tmp_path):
     _, cohort, store = toy
     longer = CONFIGURATION.model_copy(update={"epochs": 12, "validate_every": 12, "tasks": ("malignancy",)})
