@@ -20,10 +20,21 @@ WHOLE_TILES = 1.5
 BODY_HU = -300.0
 
 
-def largest_work(geometry: Geometry, patch_mm: Float3) -> bool:
+def one_patch(geometry: Geometry, patch_mm: Float3) -> bool:
     """Whether the whole volume is hardly more than one patch along each axis, so that boxes save nothing."""
     extent = np.asarray(geometry.size) * np.asarray(geometry.spacing_mm)
     return bool(np.all(extent <= WHOLE_TILES * np.asarray(patch_mm)))
+
+
+def bounding_box(mask: npt.NDArray[np.bool_]) -> Box | None:
+    """Smallest box around a mask, or ``None`` when it is empty."""
+    sides = []
+    for axis in range(3):
+        found = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not len(found):
+            return None
+        sides.append(slice(int(found[0]), int(found[-1]) + 1))
+    return sides[0], sides[1], sides[2]
 
 
 def find_boxes(volume: Volume, coarse: Volume, margin_mm: float, patch_mm: Float3) -> list[Box]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .nnunet_model import KIDNEY
+from .mask_labels import KIDNEY
 from .volume import Volume
 
 APART_MM = 45.0

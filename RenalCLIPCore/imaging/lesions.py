@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import NoKidneyError
+from .kidney_boxes import bounding_box
 from .kidney_sides import Sides, assign_sides
-from .nnunet_model import CYST, KIDNEY, TUMOUR
+from .mask_labels import CYST, KIDNEY, TUMOUR
 from .orientation import to_storage
 from .volume import Float3, Geometry, Volume
 
@@ -86,7 +87,7 @@ def find_lesions(labels: Volume, minimum_ml: float = 0.05, midline_x_mm: float |
         NoKidneyError: There is no voxel of kidney parenchyma.
     """
     canonical = labels.canonical()
-    region = _bounding_box(canonical.array > 0)
+    region = bounding_box(canonical.array > 0)
     if region is None or not (canonical.array[region] == KIDNEY).any():
         raise NoKidneyError(
             "The segmentation holds no kidney; check that it belongs to this study, or give another one."
@@ -114,16 +115,6 @@ def find_lesions(labels: Volume, minimum_ml: float = 0.05, midline_x_mm: float |
 
 Boxed = tuple[tuple[slice, ...], Mask]
 Measured = tuple[str, str, float, float, float, Float3]
-
-
-def _bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:
-    sides = []
-    for axis in range(3):
-        found = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        if not len(found):
-            return None
-        sides.append(slice(int(found[0]), int(found[-1]) + 1))
-    return sides[0], sides[1], sides[2]
 
 
 def _candidates(labels: Volume, minimum_ml: float) -> tuple[list[tuple[int, Boxed]], tuple[str, ...]]:

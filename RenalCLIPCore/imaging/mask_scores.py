@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import GridMismatchError, NoKidneyError
 from .lesions import find_lesions
-from .nnunet_model import CYST, KIDNEY, TUMOUR
+from .mask_labels import CYST, KIDNEY, TUMOUR
 from .volume import Volume
 
 NAMES = {KIDNEY: "kidney", TUMOUR: "tumour", CYST: "cyst"}

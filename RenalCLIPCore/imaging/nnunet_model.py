@@ -17,12 +17,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SegmentationModelError
+from .mask_labels import label_meaning
 from .orientation import is_orientation
 
 if TYPE_CHECKING:
     from .nnunet_predictor import Runner
 
-KIDNEY, TUMOUR, CYST = 1, 2, 3
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 LOWRES = "3d_lowres"
 MAX_ARCHIVE_BYTES = 20 << 30
@@ -30,11 +30,6 @@ MAX_ARCHIVE_MEMBERS = 10000
 _NETWORKS = "dynamic_network_architectures."
 _PARTS = ("torch.nn.", "dynamic_network_architectures.")
 _SUFFIXES = (".json", ".pth")
-_TUMOUR_WORDS = {"tumor", "tumour", "tumors", "tumours", "carcinoma", "cancer", "rcc"}
-_CYST_WORDS = {"cyst", "cysts"}
-_LESION_WORDS = {"mass", "masses", "lesion", "lesions"}
-_KIDNEY_WORDS = {"kidney", "kidneys"}
-_NEUTRAL_WORDS = {"renal", "left", "right", "l", "r", "and", "with", "whole", "parenchyma"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +126,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     import torch
 
+    if not zipfile.is_zipfile(path):
+        raise SegmentationModelError(
+            f"{path.name} is damaged, or no checkpoint as nnU-Net v2 writes it, and was refused."
+        )
     try:
         with torch.serialization.safe_globals(_numpy_scalars()):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -175,35 +174,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def label_meaning(dataset: Mapping[str, Any]) -> dict[int, int]:
-    """What each output value of a model means: kidney 1, tumour 2, cyst 3, by the names in ``dataset.json``.
-
-    Labels may be values or regions (lists of values, as in KiTS: kidney [1, 2, 3], masses [2, 3], tumour 2). A value
-    means the most specific thing that names it: tumour, then cyst, then mass, then kidney. A mass that is no tumour is
-    a cyst where the model tells tumours apart, else a tumour. Other organs are background.
-
-    Raises:
-        SegmentationModelError: There are no labels, or none is a kidney.
-    """
-    kinds: dict[int, set[str]] = {}
-    try:
-        for name, values in dataset["labels"].items():
-            for value in values if isinstance(values, (list, tuple)) else [values]:
-                kinds.setdefault(int(value), set()).add(name_kind(str(name)))
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise SegmentationModelError("dataset.json of the model declares no labels.") from error
-    named = set().union(*kinds.values()) if kinds else set()
-    if "kidney" not in named:
-        raise SegmentationModelError(
-            "The model knows no kidney: its labels are "
-            f"{', '.join(str(name) for name in dataset['labels'])}; a label named kidney is needed."
-        )
-    mass = CYST if "tumour" in named else TUMOUR
-    order = (("tumour", TUMOUR), ("cyst", CYST), ("mass", mass), ("kidney", KIDNEY))
-    meaning = {value: next((label for kind, label in order if kind in found), 0) for value, found in kinds.items()}
-    return {value: label for value, label in meaning.items() if value and label}
-
-
 def training_orientation(plans: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
     """Directions of the index axes of the files that a model was trained on.
 
@@ -227,21 +197,6 @@ def training_orientation(plans: Mapping[str, Any], dataset: Mapping[str, Any]) -
         return "LPS"
     slices_first = len(stored) == 3 and stored[2] > 1.2 * max(stored[0], stored[1])
     return "IPL" if slices_first else "LPS"
-
-
-def name_kind(name: str) -> str:
-    """What a label's name says: ``kidney``, ``tumour``, ``cyst``, ``mass`` or ``other``."""
-    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
-    if any(len(word) > 1 and word not in _known_words() for word in words):
-        return "other"
-    for kind, vocabulary in (("tumour", _TUMOUR_WORDS), ("cyst", _CYST_WORDS), ("mass", _LESION_WORDS)):
-        if vocabulary & set(words) and "and" not in words and "with" not in words:
-            return kind
-    return "kidney" if _KIDNEY_WORDS & set(words) or words == ["renal", "parenchyma"] else "other"
-
-
-def _known_words() -> set[str]:
-    return _TUMOUR_WORDS | _CYST_WORDS | _LESION_WORDS | _KIDNEY_WORDS | _NEUTRAL_WORDS
 
 
 def _numpy_scalars() -> list[Any]:

@@ -39,6 +39,7 @@ class TrainingOptions:
         validation_iterations: Validation steps per epoch (nnU-Net: 50).
         base_features: Width of the first stage (nnU-Net: 32).
         max_features: Largest width (nnU-Net: 320).
+        light: One convolution instead of two in the first stage and in the decoder (half the work).
         spacing_mm: Target spacing of ``3d_fullres``.
         patch: Patch size in voxels.
         batch_size: Patches per step.
@@ -62,6 +63,7 @@ class TrainingOptions:
     validation_iterations: int = 50
     base_features: int | None = None
     max_features: int | None = None
+    light: bool = False
     spacing_mm: Float3 | None = None
     patch: Int3 | None = None
     batch_size: int | None = None

@@ -19,6 +19,8 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from .nnunet_model import network_weights, read_checkpoint
 from .nnunet_options import TrainingOptions
 
+_BLOCKS = (2,) * 14
+
 
 class RenalPlanner(ExperimentPlanner):  # type: ignore[misc]
     """nnU-Net's experiment planner with the spacing, patch and width that a person asked for."""
@@ -29,6 +31,9 @@ class RenalPlanner(ExperimentPlanner):  # type: ignore[misc]
         self.options = options
         if options.base_features is not None:
             self.UNet_base_num_features = options.base_features
+        if options.light:
+            self.UNet_blocks_per_stage_encoder = (1, *_BLOCKS[1:])
+            self.UNet_blocks_per_stage_decoder = (1,) * len(_BLOCKS)
         if options.max_features is not None:
             self.UNet_max_features_3d = self.UNet_max_features_2d = options.max_features
 
@@ -96,6 +101,7 @@ class RenalTrainer(nnUNetTrainer):  # type: ignore[misc]
         self.num_iterations_per_epoch = options.iterations
         self.num_val_iterations_per_epoch = options.validation_iterations
         self.oversample_foreground_percent = options.foreground
+        self.probabilistic_oversampling = True
         self.initial_lr = options.learning_rate
         self.save_every = 1
         self.logger.plot_progress_png = lambda _folder: None

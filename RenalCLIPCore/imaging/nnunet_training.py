@@ -6,8 +6,6 @@ torch and nnunetv2 are imported inside the functions.
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -16,15 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CohortError, GridMismatchError, OutputError, SegmentationModelError
-from .nnunet_model import CYST, KIDNEY, TUMOUR, SegmentationModel, network_weights, read_checkpoint, read_json
+from ..errors import OutputError, SegmentationModelError
+from .nnunet_dataset import DATASET, Log, check_cases, claim_work_folder, plan_and_preprocess, write_json, write_raw
+from .nnunet_model import SegmentationModel, network_weights, read_checkpoint, read_json
 from .nnunet_options import TrainingCase, TrainingOptions
-from .orientation import reorient
-from .volume import Volume, read_geometry, read_volume, write_volume
 
-DATASET = "Dataset001_RenalCLIP"
-LABELS = {"background": 0, "kidney": KIDNEY, "tumour": TUMOUR, "cyst": CYST}
-_STATE = "options.json"
 _FOLD = 0
 
 
@@ -63,50 +57,21 @@ def train_segmentation(
     report = progress or (lambda _fraction, _words: None)
     if out.exists():
         raise OutputError(f"{out.name} exists; choose another name for the model, or remove it.")
-    _check_cases(cases)
-    work = work or out.with_name(f"{out.name}-work")
-    _claim(work, cases, options, start_from)
+    check_cases(cases)
+    out = out.absolute()
+    work = (work or out.with_name(f"{out.name}-work")).absolute()
+    claim_work_folder(work, cases, options, start_from)
     with _environment(work, options), _seeded(options):
         orientation = "LPS" if start_from is None else SegmentationModel.load(start_from).fine.orientation
         report(0.0, "reading the cases")
-        _write_raw(cases, work, orientation, report)
-        _plan(work, options, start_from, report)
+        write_raw(cases, work, orientation, report)
+        plan_and_preprocess(work, options, start_from, report)
         trainer = _trainer(work, options, start_from, lambda fraction, words: report(0.1 + 0.89 * fraction, words))
-        with contextlib.redirect_stdout(_Log(work / "training.log")):
+        with contextlib.redirect_stdout(Log(work / "training.log")):
             trainer.run_training()
     _export(Path(trainer.output_folder_base), out, options, orientation)
     report(1.0, "done")
     return out
-
-
-def _check_cases(cases: Sequence[TrainingCase]) -> None:
-    names = [case.case_id for case in cases]
-    if len({case.group for case in cases}) < 2:
-        raise CohortError(
-            f"At least two patients with images and labels are needed to train; found {len(names)} cases."
-        )
-    if len(set(names)) != len(names):
-        raise CohortError("Two training cases have the same name; names must be unique.")
-
-
-def _claim(work: Path, cases: Sequence[TrainingCase], options: TrainingOptions, start_from: Path | None) -> None:
-    """Make the work folder this training's, or see that it already is."""
-    plan = {name: value for name, value in vars(options).items() if name not in ("threads", "workers", "device")}
-    state = json.dumps({"cases": sorted(c.case_id for c in cases), "from": str(start_from), **plan}, indent=1)
-    file = work / _STATE
-    if file.is_file():
-        if file.read_text(encoding="utf-8") != state:
-            raise OutputError(
-                f"{work.name} belongs to a training with other cases or options; continue that one as it was, "
-                "or name another work folder."
-            )
-        return
-    if work.exists() and any(work.iterdir()):
-        raise OutputError(f"{work.name} is not empty and holds no training; name another work folder.")
-    for part in ("raw", "preprocessed", "results"):
-        (work / part / DATASET).mkdir(parents=True)
-    _write_json({case.case_id: case.group for case in cases}, work / "groups.json")
-    file.write_text(state, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -152,162 +117,6 @@ def _seeded(options: TrainingOptions) -> Iterator[None]:
             np.random.set_state(state)  # noqa: NPY002
 
 
-class _Log(io.TextIOBase):
-    """What nnU-Net prints, appended to a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def write(self, text: str) -> int:
-        with self.path.open("a", encoding="utf-8") as stream:
-            return stream.write(text)
-
-
-def _write_raw(
-    cases: Sequence[TrainingCase], work: Path, orientation: str, report: Callable[[float, str], None]
-) -> None:
-    """nnU-Net's raw dataset: images that are already stored as needed are referred to, others are rewritten."""
-    folder = work / "raw" / DATASET
-    if (folder / "dataset.json").is_file():
-        return
-    entries = {}
-    for number, case in enumerate(cases):
-        report(0.05 * number / len(cases), f"case {number + 1} of {len(cases)}")
-        entries[case.case_id] = {
-            "images": [str(_stored(case.image, folder / f"{case.case_id}_0000.nii.gz", orientation))],
-            "label": str(_checked_labels(case, folder / f"{case.case_id}.nii.gz", orientation)),
-        }
-    dataset = {
-        "channel_names": {"0": "CT"},
-        "labels": LABELS,
-        "numTraining": len(cases),
-        "file_ending": ".nii.gz",
-        "overwrite_image_reader_writer": "SimpleITKIO",
-        "orientation": orientation,
-        "dataset": entries,
-    }
-    _write_json(dataset, folder / "dataset.json")
-
-
-def _stored(path: Path, rewritten: Path, orientation: str) -> Path:
-    geometry = read_geometry(path)
-    if reorient(geometry, orientation).same_grid(geometry):
-        return path.resolve()
-    if not rewritten.is_file():
-        write_volume(reorient(read_volume(path), orientation), rewritten)
-    return rewritten
-
-
-def _checked_labels(case: TrainingCase, rewritten: Path, orientation: str) -> Path:
-    labels = read_volume(case.labels)
-    if not labels.geometry.same_grid(read_geometry(case.image), 0.01):
-        raise GridMismatchError(f"The labels of {case.case_id} are not on the grid of its image; resample them first.")
-    values = np.unique(labels.array)
-    if not set(values.tolist()) <= set(LABELS.values()):
-        raise CohortError(
-            f"The labels of {case.case_id} hold the values {values[:8].tolist()}; 0 background, 1 kidney, 2 tumour and "
-            "3 cyst are known."
-        )
-    if not rewritten.is_file():
-        write_volume(reorient(Volume(labels.array.astype(np.uint8), labels.geometry), orientation), rewritten)
-    return rewritten
-
-
-def _plan(work: Path, options: TrainingOptions, start_from: Path | None, report: Callable[[float, str], None]) -> None:
-    """Fingerprint, plans, preprocessed cases and the split; each is kept when it is already there."""
-    from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
-
-    folder = work / "preprocessed" / DATASET
-    done = folder / "splits_final.json"
-    if done.is_file():
-        return
-    with contextlib.redirect_stdout(_Log(work / "training.log")), _threads_for_processes(options):
-        report(0.05, "measuring the cases")
-        extractor = fingerprint_extractor.DatasetFingerprintExtractor(DATASET, max(1, options.workers))
-        extractor.show_progress_bar = False
-        extractor.num_foreground_voxels_for_intensitystats = 1e7
-        extractor.run(overwrite_existing=True)
-        report(0.06, "planning")
-        _write_plans(folder, work, options, start_from)
-        _preprocess(folder, options, report)
-    _write_json([_split(work, options)], done)
-
-
-@contextlib.contextmanager
-def _threads_for_processes(options: TrainingOptions) -> Iterator[None]:
-    """Without workers, the process pool of nnU-Net's fingerprint becomes threads of this process."""
-    from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
-
-    from .nnunet_trainer import InProcess
-
-    before = fingerprint_extractor.multiprocessing
-    if not options.workers:
-        fingerprint_extractor.multiprocessing = InProcess
-    try:
-        yield
-    finally:
-        fingerprint_extractor.multiprocessing = before
-
-
-def _write_plans(folder: Path, work: Path, options: TrainingOptions, start_from: Path | None) -> None:
-    if start_from is None:
-        from .nnunet_trainer import RenalPlanner
-
-        RenalPlanner(DATASET, options).plan_experiment()
-    else:
-        shutil.copy(work / "raw" / DATASET / "dataset.json", folder / "dataset.json")
-        _write_json(_plans_of(start_from, options), folder / "nnUNetPlans.json")
-    plans = read_json(folder / "nnUNetPlans.json")
-    if options.configuration not in plans["configurations"]:
-        raise CohortError(
-            f"nnU-Net's planning found no use for {options.configuration} on these images; train 3d_fullres instead."
-        )
-
-
-def _plans_of(start_from: Path, options: TrainingOptions) -> dict[str, Any]:
-    trained = SegmentationModel.load(start_from).configurations.get(options.configuration)
-    if trained is None:
-        raise SegmentationModelError(f"{start_from.name} has no configuration {options.configuration} to start from.")
-    plans = {**trained.plans, "dataset_name": DATASET, "plans_name": "nnUNetPlans"}
-    for name, configuration in plans["configurations"].items():
-        configuration["data_identifier"] = f"nnUNetPlans_{name}"
-    return plans
-
-
-def _preprocess(folder: Path, options: TrainingOptions, report: Callable[[float, str], None]) -> None:
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
-
-    report(0.06, "preprocessing the cases")
-    manager = PlansManager(str(folder / "nnUNetPlans.json"))
-    configuration = manager.get_configuration(options.configuration)
-    preprocessor = configuration.preprocessor_class(verbose=False)
-    preprocessor.show_progress_bar = False
-    if options.workers:
-        preprocessor.run(DATASET, options.configuration, "nnUNetPlans", num_processes=options.workers)
-        return
-    dataset = read_json(folder / "dataset.json")
-    cases = get_filenames_of_train_images_and_targets(str(folder), dataset)
-    target = folder / configuration.data_identifier
-    target.mkdir(exist_ok=True)
-    for number, (name, files) in enumerate(cases.items()):
-        report(0.06 + 0.04 * number / len(cases), f"preprocessing case {number + 1} of {len(cases)}")
-        preprocessor.run_case_save(
-            str(target / name), files["images"], files["label"], manager, configuration, dataset
-        )
-
-
-def _split(work: Path, options: TrainingOptions) -> dict[str, list[str]]:
-    groups: dict[str, str] = json.loads((work / "groups.json").read_text(encoding="utf-8"))
-    names = sorted(set(groups.values()))
-    count = min(len(names) - 1, max(1, round(options.validation_share * len(names))))
-    kept = set(np.random.default_rng(options.seed).permutation(names)[:count].tolist())
-    return {
-        "train": sorted(case for case, group in groups.items() if group not in kept),
-        "val": sorted(case for case, group in groups.items() if group in kept),
-    }
-
-
 def _trainer(
     work: Path, options: TrainingOptions, start_from: Path | None, report: Callable[[float, str], None]
 ) -> Any:
@@ -320,7 +129,7 @@ def _trainer(
     plans = read_json(folder / "nnUNetPlans.json")
     dataset = read_json(folder / "dataset.json")
     dataset.pop("dataset", None)
-    with contextlib.redirect_stdout(_Log(work / "training.log")):
+    with contextlib.redirect_stdout(Log(work / "training.log")):
         trainer = RenalTrainer(
             {**plans, "continue_training": False}, options.configuration, _FOLD, dataset, torch.device(options.device)
         )
@@ -355,14 +164,12 @@ def _export(results: Path, out: Path, options: TrainingOptions, orientation: str
     (partial / f"fold_{_FOLD}").mkdir(parents=True)
     dataset = read_json(results / "dataset.json")
     dataset.pop("dataset", None)
-    _write_json({**dataset, "orientation": orientation}, partial / "dataset.json")
-    _write_json(read_json(results / "plans.json"), partial / "plans.json")
+    write_json({**dataset, "orientation": orientation}, partial / "dataset.json")
+    write_json(read_json(results / "plans.json"), partial / "plans.json")
     content = read_checkpoint(results / f"fold_{_FOLD}" / "checkpoint_final.pth")
     weights = network_weights(content, "checkpoint_final.pth")
-    if options.half_weights:
-        weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
     stripped = {
-        "network_weights": {key: value.clone() for key, value in weights.items()},
+        "network_weights": _packed(weights, options.half_weights),
         "init_args": {"configuration": options.configuration, "fold": _FOLD},
         "trainer_name": "nnUNetTrainer",
         "inference_allowed_mirroring_axes": content["inference_allowed_mirroring_axes"],
@@ -371,7 +178,15 @@ def _export(results: Path, out: Path, options: TrainingOptions, orientation: str
     partial.replace(out)
 
 
-def _write_json(content: Any, path: Path) -> None:
-    partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+def _packed(weights: dict[str, Any], half: bool) -> dict[str, Any]:
+    """The weights, each stored once: nnU-Net's networks name many of them several times."""
+    import torch
+
+    stored: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    packed = {}
+    for key, value in weights.items():
+        place = value.data_ptr(), value.shape
+        if place not in stored:
+            stored[place] = value.half() if half and value.is_floating_point() else value.clone()
+        packed[key] = stored[place]
+    return packed

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError, InputError
-from .kidney_boxes import Box, disjoint_parts, find_boxes, grown, largest_work
-from .nnunet_model import CYST, KIDNEY, TUMOUR, SegmentationModel
+from .kidney_boxes import Box, bounding_box, disjoint_parts, find_boxes, grown, one_patch
+from .mask_labels import CYST, KIDNEY, TUMOUR
+from .nnunet_model import SegmentationModel
 from .orientation import from_canonical, to_canonical, to_storage
 from .segmentation_file import Segmentation, load_segmentation
 from .volume import Float3, Geometry, Volume
@@ -119,7 +120,7 @@ class _Run:
     def kidneys_first(self) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
         """Find the kidneys on a coarse grid, then segment their boxes."""
         patch_mm = self._patch_mm()
-        if largest_work(self.volume.geometry, patch_mm):
+        if one_patch(self.volume.geometry, patch_mm):
             return self.whole()
         boxes = find_boxes(self.volume, self._find(), self.options.margin_mm, patch_mm)
         labels, notes = self._boxes(boxes) if boxes else (np.zeros(self.volume.array.shape, np.uint8), ())
@@ -196,13 +197,17 @@ def without_islands(
     """Labels without foreground components (26-neighbourhood) smaller than ``minimum_ml``, unless all are."""
     from scipy import ndimage
 
-    components, count = ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))
+    box = bounding_box(labels > 0)
+    if box is None:
+        return labels, ()
+    components, count = ndimage.label(labels[box] > 0, structure=np.ones((3, 3, 3)))
     sizes = np.bincount(components.ravel(), minlength=count + 1) * geometry.voxel_volume_ml
     small = sizes < minimum_ml
     small[0] = False
     if not small.any() or small[1:].all():
         return labels, ()
-    cleaned = np.where(small[components], 0, labels).astype(np.uint8)
+    cleaned = labels.copy()
+    cleaned[box][small[components]] = 0
     return cleaned, (f"{int(small.sum())} islands under {minimum_ml:g} ml apart from the kidneys were dropped.",)
 
 

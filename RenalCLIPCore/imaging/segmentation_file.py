@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GridMismatchError, InputError, NoKidneyError
-from .nnunet_model import CYST, KIDNEY, TUMOUR, name_kind
+from .mask_labels import CYST, KIDNEY, TUMOUR, name_kind
 from .volume import Geometry, Volume, read_volume
 
 _KINDS = {"kidney": KIDNEY, "tumour": TUMOUR, "mass": TUMOUR, "cyst": CYST}

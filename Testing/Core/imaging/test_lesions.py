@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from Testing.Core.imaging.kidney_toys import TOY_GRID, ellipsoid
 
 from RenalCLIPCore.errors import NoKidneyError
 from RenalCLIPCore.imaging.lesions import find_lesions
 from RenalCLIPCore.imaging.orientation import reorient
 from RenalCLIPCore.imaging.volume import Geometry, Volume, read_volume
+from Testing.Core.imaging.kidney_toys import TOY_GRID, ellipsoid
 
 KITS = Path("/work/shared/data/masks_kits23")
 FINE = Geometry.from_components((110, 50, 60), (2.0, 2.0, 2.0), (-109.0, -49.0, -59.0), np.eye(3))
