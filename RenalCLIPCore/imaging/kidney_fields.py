@@ -11,7 +11,7 @@ from ..errors import NoKidneyError
 from . import mask_fields
 from .lesions import Lesion, LesionFindings
 from .mask_fields import Mask, bounding_box, cropped, cubic_grid
-from .nnunet_model import KIDNEY
+from .mask_labels import KIDNEY
 from .volume import FloatArray, Geometry, Volume
 
 SEARCH_MM = 150.0
@@ -22,7 +22,7 @@ OTHER_KIDNEY_ML = 20.0
 PIECE_ML = 0.1
 HORSESHOE_MM = 130.0
 MARGIN_MM = 8.0
-COARSE_MM = 1.6
+COARSE_MM = 2.2
 MAXIMUM_VOXELS = 3_000_000
 
 
@@ -39,7 +39,7 @@ class KidneyFields:
         slice_mm: Largest voxel spacing of the masks.
         pixel_mm: Smallest voxel spacing of the masks.
         gap_mm: Distance of the lesion from the parenchyma; about 0 when they touch.
-        scan_low_mm, scan_high_mm: (3,) outer voxel centres of the scan, LPS; for an oblique scan, of its bounding box.
+        scan_low_mm, scan_high_mm: (3,) corners of the scan's bounding box, LPS.
         cut: Which of ``kidney`` and ``lesion`` the scan's border cuts off, with the border.
         horseshoe: Whether the parenchyma goes on across the midline, where it was divided.
     """
@@ -81,68 +81,74 @@ def kidney_fields(labels: Volume, findings: LesionFindings, lesion: Lesion, step
     if box is None:
         raise NoKidneyError(f"The lesion {lesion.lesion_id} is not in the masks that were given.")
     search = _widened(box, whole.geometry, SEARCH_MM)
-    mask, gap, horseshoe_x = _own_kidney(whole, numbers, lesion, search)
-    near = bounding_box(mask | (numbers.array[search] == lesion.number))
-    assert near is not None
-    start = tuple(s.start for s in search)
-    area = tuple(slice(s.start + n.start, s.start + n.stop) for s, n in zip(search, near, strict=True))
-    part = Volume(_structures(whole, numbers, lesion, search, mask)[near], whole.geometry.crop(_first(area), _size(area)))
+    chosen = _own_kidney(whole, numbers, lesion, search)
+    area = _joint(box, chosen.box)
+    part = Volume(_structures(whole, numbers, lesion, area, chosen), whole.geometry.crop(_first(area), _size(area)))
     structures = cropped(part, _full(part), MARGIN_MM)
     grid = cubic_grid(structures.geometry, _step(structures.geometry, step_mm))
     fields = [mask_fields.field(Volume(structures.array == n, structures.geometry), grid) for n in (1, 2, 3)]
-    low, high = whole.geometry.lps((0, 0, 0)), whole.geometry.lps(np.asarray(whole.geometry.size) - 1)
-    del start
+    low, high = whole.geometry.bounds_lps_mm
     return KidneyFields(
         grid, fields[0], fields[1], fields[2], lesion.side,
-        slice_mm=max(labels.geometry.spacing_mm), pixel_mm=min(labels.geometry.spacing_mm), gap_mm=gap,
-        scan_low_mm=np.minimum(low, high), scan_high_mm=np.maximum(low, high),
-        cut=_cut(part.array, area, whole.geometry), horseshoe=horseshoe_x is not None,
+        slice_mm=max(labels.geometry.spacing_mm), pixel_mm=min(labels.geometry.spacing_mm), gap_mm=chosen.gap_mm,
+        scan_low_mm=low, scan_high_mm=high, cut=_cut(part.array, area, whole.geometry),
+        horseshoe=chosen.divided_x_mm is not None,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _OwnKidney:
+    """Pieces of the lesion's kidney: box in the volume, pieces that do not belong, gap, and where it was divided."""
+
+    box: mask_fields.Box
+    refused: Mask
+    search: mask_fields.Box
+    steps: list[int]
+    gap_mm: float
+    divided_x_mm: float | None
+
+
+def _joint(first: mask_fields.Box, second: mask_fields.Box) -> mask_fields.Box:
+    sides = [slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True)]
+    return sides[0], sides[1], sides[2]
 
 
 def _widened(box: mask_fields.Box, geometry: Geometry, margin_mm: float) -> mask_fields.Box:
     margin = np.ceil(margin_mm / np.asarray(geometry.spacing_mm)).astype(int)
-    sides = [
-        slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(box, margin, geometry.size, strict=True)
-    ]
+    sides = [slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(box, margin, geometry.size, strict=True)]
     return sides[0], sides[1], sides[2]
 
 
-def _own_kidney(
-    whole: Volume, numbers: Volume, lesion: Lesion, search: mask_fields.Box
-) -> tuple[Mask, float, float | None]:
-    """Mask of the kidney in the search box, its gap to the lesion, and the x where a horseshoe was divided."""
+def _own_kidney(whole: Volume, numbers: Volume, lesion: Lesion, search: mask_fields.Box) -> _OwnKidney:
+    """Find the kidney on a coarse copy of the search box."""
     from scipy import ndimage
 
-    grid = whole.geometry.crop(_first(search), _size(search))
-    steps = [max(1, int(COARSE_MM / spacing)) for spacing in grid.spacing_mm]
-    every = tuple(slice(None, None, n) for n in steps)
-    parenchyma = whole.array[search] == KIDNEY
-    pieces, count = ndimage.label(parenchyma[every], structure=np.ones((3, 3, 3)))
-    target = numbers.array[search][every] == lesion.number
+    steps = [max(1, int(COARSE_MM / spacing)) for spacing in whole.geometry.spacing_mm]
+    every = tuple(slice(s.start, s.stop, n) for s, n in zip(search, steps, strict=True))
+    pieces, count = ndimage.label(whole.array[every] == KIDNEY, structure=np.ones((3, 3, 3)))
+    target = numbers.array[every] == lesion.number
     if not target.any():
-        target = ndimage.maximum_filter(numbers.array[search] == lesion.number, size=steps)[every]
-    chosen, gap, cut_x = _choose(pieces, count, target, grid, steps, lesion.side)
-    refused = np.setdiff1d(np.arange(1, count + 1), chosen)
-    kept = parenchyma & ~_enlarged(np.isin(pieces, refused), steps, parenchyma.shape)
-    inside = bounding_box(np.isin(pieces, chosen))
-    assert inside is not None
-    limit = np.zeros(parenchyma.shape, bool)
-    limit[tuple(slice(max(0, s.start * n - n), s.stop * n + n) for s, n in zip(inside, steps, strict=True))] = True
-    kept &= limit
-    if cut_x is not None:
-        x = grid.lps(np.stack([np.arange(kept.shape[0]), *[np.zeros(kept.shape[0])] * 2], axis=1))[:, 0]
-        kept &= ((x > cut_x) if lesion.side == "left" else (x < cut_x))[:, None, None]
-    return kept, gap, cut_x
+        target = ndimage.maximum_filter(numbers.array[search] == lesion.number, size=steps)[
+            tuple(slice(None, None, n) for n in steps)
+        ]
+    grid = whole.geometry.crop(_first(search), _size(search))
+    chosen, gap, divided = _choose(pieces, count, target, grid, steps)
+    own = bounding_box(np.isin(pieces, chosen))
+    assert own is not None
+    box = [
+        slice(max(s.start, s.start + (o.start - 1) * n), min(s.stop, s.start + (o.stop + 1) * n))
+        for s, o, n in zip(search, own, steps, strict=True)
+    ]
+    refused = np.isin(pieces, np.setdiff1d(np.arange(1, count + 1), chosen))
+    return _OwnKidney((box[0], box[1], box[2]), refused, search, steps, gap, divided)
 
 
 def _choose(
-    pieces: npt.NDArray[np.int32], count: int, target: Mask, grid: Geometry, steps: list[int], side: str
+    pieces: npt.NDArray[np.int32], count: int, target: Mask, grid: Geometry, steps: list[int]
 ) -> tuple[list[int], float, float | None]:
     from scipy import ndimage
     from scipy.spatial import KDTree
 
-    places = [grid.lps(np.argwhere(part) * steps) for part in (target,)]
     tree = KDTree(_shell(target, grid, steps))
     voxel_ml = grid.voxel_volume_ml * float(np.prod(steps))
     found: dict[int, tuple[FloatArray, float, float]] = {}
@@ -152,7 +158,6 @@ def _choose(
         if volume >= PIECE_ML or count == 1:
             shell = _shell(mask, grid, steps, [s.start for s in box])
             found[number] = shell, float(tree.query(shell)[0].min()), volume
-    del places
     reachable = {n: item for n, item in found.items() if item[1] <= NEAREST_MM}
     if not reachable:
         raise NoKidneyError(
@@ -194,19 +199,27 @@ def _shell(mask: Mask, grid: Geometry, steps: list[int], offset: list[int] | Non
     return grid.lps((np.argwhere(rims) + np.asarray(offset or [0, 0, 0])) * np.asarray(steps))
 
 
-def _enlarged(mask: Mask, steps: list[int], shape: tuple[int, ...]) -> Mask:
-    for axis, n in enumerate(steps):
-        mask = mask.repeat(n, axis=axis)
-    return mask[tuple(slice(0, n) for n in shape)]
-
-
 def _structures(
-    whole: Volume, numbers: Volume, lesion: Lesion, search: mask_fields.Box, kidney: Mask
+    whole: Volume, numbers: Volume, lesion: Lesion, area: mask_fields.Box, chosen: _OwnKidney
 ) -> npt.NDArray[np.uint8]:
-    """1 this kidney, 2 the lesion, 3 other lesions, 0 everything else."""
-    part, own = numbers.array[search], whole.array[search]
-    structures = np.where(kidney, np.uint8(1), np.uint8(0))
-    structures[own > KIDNEY] = 3
+    """1 this kidney, 2 the lesion, 3 other lesions, 0 everything else, in an area of the volume."""
+    own, part = whole.array[area], numbers.array[area]
+    structures = np.where(own > KIDNEY, np.uint8(3), own.astype(np.uint8))
+    outside = [np.ones(n, bool) for n in own.shape]
+    places = []
+    for axis, side in enumerate(area):
+        index = np.arange(side.start, side.stop)
+        outside[axis] = (index < chosen.box[axis].start) | (index >= chosen.box[axis].stop)
+        coarse = (index - chosen.search[axis].start) // chosen.steps[axis]
+        places.append(np.clip(coarse, 0, chosen.refused.shape[axis] - 1))
+    foreign = chosen.refused[np.ix_(*places)] if chosen.refused.any() else np.zeros((1, 1, 1), bool)
+    foreign = foreign | outside[0][:, None, None] | outside[1][None, :, None] | outside[2][None, None, :]
+    if chosen.divided_x_mm is not None:
+        index = np.zeros((own.shape[0], 3))
+        index[:, 0] = np.arange(area[0].start, area[0].stop)
+        beyond = whole.geometry.lps(index)[:, 0] < chosen.divided_x_mm
+        foreign = foreign | (beyond if lesion.side == "left" else ~beyond)[:, None, None]
+    structures[(structures == KIDNEY) & foreign] = 0
     structures[part == lesion.number] = 2
     return structures
 

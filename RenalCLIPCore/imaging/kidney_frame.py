@@ -27,6 +27,7 @@ FAT_SHARE = 0.015
 DEEP_MM = 4.0
 LIP_MM = 0.6
 HIDDEN_MM = 3.0
+CUT_MM = 1.0
 MODEL_CENTRE = (0.0, 0.55, 0.0)
 MODEL_SEMI_AXES = (0.42, 0.65, 0.40)
 LUMEN_ML = 0.3
@@ -73,7 +74,9 @@ class KidneyFrame:
         centre_lps_mm: Centre of the outline.
         long, hilar, front: Unit vectors (LPS) to the upper pole, to the hilum and to the front.
         lips_lps_mm: (n, 3) points where the sinus opens through the outline.
+        model_lips_lps_mm: (n, 3) the same of the modelled sinus.
         hidden: Ends of the opening (``lower``, ``upper``) that a lesion covers; there the model's lips count.
+        given_sinus: The sinus, when it does not come from the label map.
     """
 
     fields: KidneyFields
@@ -86,6 +89,7 @@ class KidneyFrame:
     lips_lps_mm: FloatArray
     model_lips_lps_mm: FloatArray
     hidden: tuple[str, ...]
+    given_sinus: Sinus | None = None
 
     def polar_lines(self, axis: FloatArray) -> tuple[float, float]:
         """Lower and upper polar line along a unit vector, mm from the patient's origin."""
@@ -100,8 +104,7 @@ def kidney_frame(
     *,
     start: Outline | None = None,
     variation: Variation | None = None,
-    lumen: FloatArray | None = None,
-    given: FloatArray | None = None,
+    sinus: Sinus | None = None,
     points: int = 1000,
 ) -> KidneyFrame:
     """Reconstruct a kidney's frame.
@@ -110,8 +113,7 @@ def kidney_frame(
         fields: Its structures.
         start: Outline of a similar mask.
         variation: Of the assumptions.
-        lumen: Field of the contrast-filled collecting system on the same grid.
-        given: Field of a given sinus mask on the same grid.
+        sinus: A better one than the masks show, on the same grid.
         points: Surface points for the outline.
     """
     variation = variation or Variation()
@@ -125,19 +127,14 @@ def kidney_frame(
     if share >= CAVITY_SHARE and cavity is not None:
         lips = _lips(cavity, fields.grid, outline)
         lips = model_lips if len(lips) < 10 else lips
-    if given is not None:
-        sinus = Sinus(given, GIVEN, True)
-    elif lumen is not None:
-        sinus = Sinus(lumen, LUMEN, True)
-    else:
-        sinus = _sinus(fields, outline, inside, cavity, share, model)
+    given, sinus = sinus, sinus or _sinus(fields, outline, inside, cavity, share, model)
     if not len(lips):
         reach = 0.33 * outline.semi_axes_mm[0] * long
         gate = outline.centre_lps_mm + 0.9 * outline.semi_axes_mm[1] * hilar
         lips = model_lips = np.stack([gate - reach, gate + reach])
     hidden = () if lips is model_lips else _hidden(fields, lips)
     return KidneyFrame(
-        fields, outline, sinus, outline.centre_lps_mm, long, hilar, front, lips, model_lips, hidden
+        fields, outline, sinus, outline.centre_lps_mm, long, hilar, front, lips, model_lips, hidden, given
     )
 
 
@@ -147,10 +144,9 @@ def _outer_surface(fields: KidneyFields) -> FloatArray:
     clear = (sample(fields.lesion, fields.grid, points) > LESION_MARGIN_MM) & (
         sample(fields.others, fields.grid, points) > LESION_MARGIN_MM
     )
-    for axis, name in enumerate(("side", "depth", "height")):
-        del name
-        clear &= points[:, axis] > fields.scan_low_mm[axis] + 0.1
-        clear &= points[:, axis] < fields.scan_high_mm[axis] - 0.1
+    for axis in range(3):
+        clear &= points[:, axis] > fields.scan_low_mm[axis] + CUT_MM
+        clear &= points[:, axis] < fields.scan_high_mm[axis] - CUT_MM
     shallow = hull_distance(hull_facets(points), points) > -WALL_DEPTH_MM
     for chosen in (clear & shallow, shallow, np.ones(len(points), bool)):
         if chosen.sum() >= 60:
@@ -226,7 +222,8 @@ def _model(
     """Field of the modelled sinus within the outline."""
     frame = np.stack(axes)
     semi = np.array([np.linalg.norm(outline.semi_axes_mm * (outline.axes @ axis)) for axis in frame])
-    middle = outline.centre_lps_mm + ((np.asarray(MODEL_CENTRE) + (0, variation.sinus_shift, 0)) * semi) @ frame
+    shifted = np.add(MODEL_CENTRE, (0, variation.sinus_shift, 0))
+    middle = outline.centre_lps_mm + (shifted * semi) @ frame
     size = np.asarray(MODEL_SEMI_AXES) * semi * (variation.sinus_scale, 1.0, variation.sinus_scale)
     ellipsoid = Outline(middle, frame, size)
     places = fields.grid.lps(np.argwhere(near))
@@ -252,7 +249,7 @@ def _sinus(
         return Sinus(cavity if fat is None else np.minimum(cavity, fat), CAVITY, True)
     if fat is not None and fat_share >= FAT_SHARE:
         return Sinus(_hull_of(fields, outline, fat), FAT, True)
-    values = np.maximum(model, -fields.lesion) if False else model
+    values = model
     for part in (fat, cavity if share > 0 else None):
         values = values if part is None else np.minimum(values, part)
     return Sinus(values, MODEL, False)
@@ -300,3 +297,44 @@ def _hidden(fields: KidneyFields, lips: FloatArray) -> tuple[str, ...]:
         for name, point in ends.items()
     }
     return tuple(name for name, gap in at.items() if gap < HIDDEN_MM)
+
+
+def given_sinus(fields: KidneyFields, mask: Volume) -> Sinus | None:
+    """A given sinus or collecting-system mask on the kidney's grid; None when it is empty there."""
+    values = on_grid(fields, mask)
+    return None if values is None else Sinus(values, GIVEN, True)
+
+
+def excretory_sinus(frame: KidneyFrame, phase: Volume, contrast_hu: float) -> Sinus | None:
+    """The lumen with contrast inside the outline; None where there is too little to be a collecting system.
+
+    Args:
+        frame: Of the kidney.
+        phase: Excretory phase in HU, in the frame of the masks.
+        contrast_hu: Brighter is contrast.
+    """
+    from scipy import ndimage
+
+    fields, grid = frame.fields, frame.fields.grid
+    hu = phase.resample_to(grid).array
+    places = grid.lps(np.argwhere(hu > contrast_hu))
+    if not len(places):
+        return None
+    bright = hu > contrast_hu
+    bright[bright] = frame.outline.distance(places) < 2.0
+    pieces, count = ndimage.label(bright & (fields.lesion > 0))
+    volumes = np.bincount(pieces.ravel(), minlength=count + 1) * grid.voxel_volume_ml
+    volumes[0] = 0.0
+    kept = (volumes >= LUMEN_ML / 10)[pieces]
+    if float(kept.sum()) * grid.voxel_volume_ml < LUMEN_ML:
+        return None
+    values = np.clip((contrast_hu - hu) / 100.0, -2.0, 2.0)
+    distance = signed_distance(Volume(kept, grid))
+    return Sinus(np.asarray(np.where(np.abs(distance) < 1.0, values, distance), np.float32), LUMEN, True)
+
+
+def on_grid(fields: KidneyFields, mask: Volume) -> FloatArray | None:
+    """Signed distance of another mask (any non-zero value) on the kidney's grid; None when it is empty there."""
+    filled = Volume((mask.array > 0).astype(np.uint8), mask.geometry)
+    near = filled.resample_to(fields.grid, nearest=True, fill=0).array > 0
+    return signed_distance(Volume(near, fields.grid)) if near.any() else None

@@ -82,7 +82,8 @@ def field(mask: Volume, grid: Geometry) -> FloatArray:
     rough = Volume(signed_distance(near), near.geometry).resample_to(grid, fill=FAR_MM).array
     np.minimum(rough, REACH_MM, out=rough)
     sigma = SMOOTHING_MM / grid.spacing_mm[0]
-    return np.asarray(ndimage.gaussian_filter(rough, sigma, truncate=2.5, mode="nearest"), np.float32)
+    smooth = ndimage.gaussian_filter(rough, sigma, truncate=2.5, mode="nearest")
+    return np.asarray(smooth if smooth.min() < 0 else rough, np.float32)
 
 
 def crossings(values: FloatArray, grid: Geometry, axes: Sequence[int] = (0, 1, 2)) -> FloatArray:
@@ -137,7 +138,5 @@ def hull_facets(points: FloatArray, directions: int = 400) -> FloatArray:
 
 def hull_distance(facets: FloatArray, points: FloatArray) -> FloatArray:
     """Signed distance (n,) of points to a convex hull, negative inside, exact there."""
-    parts = [
-        (points[i : i + 20000] @ facets[:, :3].T + facets[:, 3]).max(axis=1) for i in range(0, len(points), 20000)
-    ]
+    parts = [(points[i : i + 20000] @ facets[:, :3].T + facets[:, 3]).max(axis=1) for i in range(0, len(points), 20000)]
     return np.concatenate(parts) if parts else np.zeros(0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .kidney_frame import KidneyFrame
-from .mask_fields import crossings, inside_points, sample, sphere, spread
+from .mask_fields import crossings, inside_points, sample, spread
 from .nephrometry_scores import PolarExtent
 from .volume import FloatArray, Geometry
 
@@ -82,12 +82,18 @@ def plane_diameters(lesion: FloatArray, grid: Geometry) -> dict[str, Diameter]:
 
 def space_diameter(surface: FloatArray) -> Diameter:
     """Largest diameter of surface points (n, 3)."""
-    ends = surface @ sphere(4000)[:2000].T if len(surface) else np.zeros((1, 1))
-    if not len(surface):
+    from scipy.spatial import ConvexHull
+    from scipy.spatial.distance import pdist
+
+    if len(surface) < 5:
         return Diameter(0.0, np.zeros(3), np.zeros(3))
-    best = int(np.argmax(np.ptp(ends, axis=0)))
-    first, last = surface[ends[:, best].argmax()], surface[ends[:, best].argmin()]
-    return Diameter(float(np.linalg.norm(first - last)), first, last)
+    corners = surface[ConvexHull(surface, qhull_options="QJ").vertices]
+    gaps = pdist(corners)
+    starts = np.concatenate([[0], np.cumsum(np.arange(len(corners) - 1, 0, -1))])
+    best = int(gaps.argmax())
+    first = int(np.searchsorted(starts, best, side="right")) - 1
+    last = first + 1 + best - int(starts[first])
+    return Diameter(float(gaps[best]), corners[first], corners[last])
 
 
 def _plane_diameter(lesion: FloatArray, grid: Geometry, axis: int) -> Diameter:

@@ -1,0 +1,146 @@
+"""How the measured values move when masks vary as annotators do and assumptions within their bounds.
+
+Surfaces are moved by a smooth random displacement: a common part (one annotator draws wider) and a local one, and
+across thick slices by the uncertainty of where a structure ends between them. The draws are measured on a coarser
+grid; only their difference from the undisturbed coarse reading is added to the fine one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
+
+import numpy as np
+
+from .kidney_fields import KidneyFields
+from .kidney_frame import KidneyFrame, Sinus, Variation, kidney_frame
+from .mask_fields import crossings
+from .nephrometry_readings import Readings, read
+from .nephrometry_scores import PolarExtent
+from .volume import FloatArray, Geometry
+
+ANNOTATOR_MM = 0.9
+COMMON_SHARE = 0.5
+LOCAL_MM = 6.0
+SLICE_SHARE = 0.25
+COARSE_MM = 2.0
+MAXIMUM_VOXELS = 400_000
+SINUS_SD, SINUS_SHIFT_SD, ROUGHNESS_SD = 0.12, 0.06, 0.8
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Values of one perturbed reading; see :class:`~.nephrometry_readings.Readings`."""
+
+    diameters_mm: dict[str, float]
+    outside: float
+    near_mm: float
+    front_mm: float
+    hilar_mm: float
+    patient: PolarExtent
+    kidney: PolarExtent
+
+
+def values_of(readings: Readings) -> Draw:
+    """The numbers of a reading."""
+    lengths = {name: item.length_mm for name, item in readings.diameters.items()}
+    return Draw(
+        lengths, readings.outside, readings.near.length_mm, readings.front_mm, readings.hilar_mm,
+        readings.patient, readings.kidney,
+    )  # fmt: skip
+
+
+def draws(
+    frame: KidneyFrame, readings: Readings, count: int, seed: int = 0, progress: Progress | None = None
+) -> list[Draw]:
+    """Perturbed values.
+
+    Args:
+        frame: Undisturbed frame.
+        readings: Undisturbed readings in it.
+        count: Number of draws.
+        seed: Of the draws.
+        progress: Called before each draw.
+    """
+    generator = np.random.default_rng(seed)
+    fields = frame.fields.coarse(max(COARSE_MM, _coarse_step(frame.fields)))
+    sinus = _coarse_sinus(frame, fields)
+    base = values_of(read(kidney_frame(fields, start=frame.outline, sinus=sinus, points=400)))
+    fine, found = values_of(readings), []
+    amplitudes = [_amplitude(fields, values) for values in (fields.parenchyma, fields.lesion, fields.others)]
+    for number in range(count):
+        if progress is not None:
+            progress(number / count, "varying the masks")
+        moved = _moved(fields, amplitudes, generator)
+        variation = Variation(
+            sinus_scale=float(np.exp(generator.normal(0, SINUS_SD))),
+            sinus_shift=float(generator.normal(0, SINUS_SHIFT_SD)),
+            roughness=float(np.exp(generator.normal(0, ROUGHNESS_SD))),
+        )
+        own = None if sinus is None else replace(sinus, values=sinus.values + np.float32(generator.normal(0, 0.5)))
+        if not len(crossings(moved.lesion, moved.grid)):
+            continue
+        disturbed = kidney_frame(moved, start=frame.outline, variation=variation, sinus=own, points=400)
+        found.append(_shifted(fine, values_of(read(disturbed)), base))
+    return found
+
+
+def _coarse_step(fields: KidneyFields) -> float:
+    voxels = float(np.prod(fields.grid.size)) * fields.grid.spacing_mm[0] ** 3
+    return float((voxels / MAXIMUM_VOXELS) ** (1 / 3))
+
+
+def _coarse_sinus(frame: KidneyFrame, fields: KidneyFields) -> Sinus | None:
+    """A given or contrast-filled sinus on the coarse grid; None where it is found from the masks again."""
+    if frame.given_sinus is None:
+        return None
+    n = round(fields.grid.spacing_mm[0] / frame.fields.grid.spacing_mm[0])
+    return replace(frame.given_sinus, values=np.ascontiguousarray(frame.given_sinus.values[::n, ::n, ::n]))
+
+
+def _amplitude(fields: KidneyFields, values: FloatArray) -> FloatArray:
+    """Standard deviation of the displacement in mm: annotators, and slices where the surface faces along them."""
+    thick = max(0.0, fields.slice_mm - 1.0)
+    slope = np.clip(np.abs(np.gradient(values, fields.grid.spacing_mm[0], axis=2)), 0.0, 1.0)
+    return np.asarray(np.sqrt(ANNOTATOR_MM**2 + np.square(SLICE_SHARE * thick * slope)), np.float32)
+
+
+def _moved(fields: KidneyFields, amplitudes: list[FloatArray], generator: np.random.Generator) -> KidneyFields:
+    parts = []
+    for values, amplitude in zip((fields.parenchyma, fields.lesion, fields.others), amplitudes, strict=True):
+        parts.append(values + amplitude * _displacement(fields.grid, generator))
+    parenchyma = np.maximum(parts[0], -parts[1])
+    return replace(fields, parenchyma=parenchyma, lesion=parts[1], others=parts[2])
+
+
+def _displacement(grid: Geometry, generator: np.random.Generator) -> FloatArray:
+    """A random field of unit variance with a common and a smooth local part."""
+    from scipy import ndimage
+
+    noise = generator.standard_normal(grid.size, dtype=np.float32)
+    local = ndimage.gaussian_filter(noise, LOCAL_MM / grid.spacing_mm[0], truncate=2.0, mode="wrap")
+    local *= np.float32(np.sqrt(1.0 - COMMON_SHARE) / max(float(local.std()), 1e-9))
+    return np.asarray(local + np.float32(np.sqrt(COMMON_SHARE) * generator.standard_normal()), np.float32)
+
+
+def _shifted(fine: Draw, moved: Draw, base: Draw) -> Draw:
+    """The fine values plus the change from the undisturbed coarse ones."""
+    return Draw(
+        {
+            name: fine.diameters_mm[name] + moved.diameters_mm[name] - base.diameters_mm[name]
+            for name in fine.diameters_mm
+        },
+        float(np.clip(fine.outside + moved.outside - base.outside, 0.0, 1.0)),
+        max(0.0, fine.near_mm + moved.near_mm - base.near_mm),
+        fine.front_mm + moved.front_mm - base.front_mm,
+        fine.hilar_mm + moved.hilar_mm - base.hilar_mm,
+        _shifted_extent(fine.patient, moved.patient, base.patient),
+        _shifted_extent(fine.kidney, moved.kidney, base.kidney),
+    )
+
+
+def _shifted_extent(fine: PolarExtent, moved: PolarExtent, base: PolarExtent) -> PolarExtent:
+    parts = [f + m - b for f, m, b in zip(astuple(fine), astuple(moved), astuple(base), strict=True)]
+    return PolarExtent(parts[0], parts[1], parts[2], parts[3], float(np.clip(parts[4], 0.0, 1.0)))
