@@ -23,6 +23,7 @@ from .review import (
     Centre,
     Explanation,
     LesionReview,
+    Measured,
     Point,
     ReportDraft,
     Uncertainty,
@@ -78,6 +79,7 @@ class Session:
         self.registrations: dict[Phase, RegistrationResult] = {}
         self._models: dict[Path, SegmentationModel] = {}
         self._maps: dict[str, Volume] = {}
+        self._measured: dict[str, Measured] = {}
         self._given_file = False
         self._seconds: dict[str, float] = {}
 
@@ -172,7 +174,7 @@ class Session:
                     progress(number / len(chosen), f"reading lesion {target.lesion_id}")
                 readings[target.lesion_id] = cases.read_lesion(self._case, self.bundle, target, primary=number == 0)
         self.readings, self._maps = readings, {}
-        self._draft_reports()
+        self._complete()
         return self.build()
 
     def move(self, lesion_id: str, point: Centre) -> LesionReview:
@@ -189,7 +191,7 @@ class Session:
         self._maps = {
             name: item for name, item in self._maps.items() if not name.startswith(f"explanation-{lesion_id}-")
         }
-        self._draft_reports()
+        self._complete()
         return self.readings[lesion_id].review
 
     def explain(self, lesion_id: str, tasks: tuple[str, ...] | None = None) -> dict[str, Volume]:
@@ -254,10 +256,39 @@ class Session:
         self._amend(lesion_id, uncertainty=found)
         return found
 
+    def measure(
+        self, lesion_id: str, progress: Progress | None = None, *, perturbations: int | None = None
+    ) -> Measured | Absent:
+        """Nephrometry of a lesion from the masks, once per segmentation; the review holds it from now on.
+
+        Args:
+            lesion_id: The lesion.
+            progress: Told how far it is; raises Cancelled to stop.
+            perturbations: Variants of the masks behind the points' probabilities; the default number when None.
+        """
+        from .imaging.nephrometry import PERTURBATIONS, measure
+
+        item, case = self.reading(lesion_id), self._case
+        if item.target.lesion is None or case.segmentation is None or case.findings is None:
+            return Absent("only a point was given, no mask")
+        if lesion_id not in self._measured:
+            with self._timed(f"measure {lesion_id}"):
+                self._measured[lesion_id] = measure(
+                    case.segmentation.labels,
+                    case.findings,
+                    item.target.lesion,
+                    excretory=case.volumes.get(Phase.D),
+                    perturbations=PERTURBATIONS if perturbations is None else perturbations,
+                    seed=cases.seed_of(case.study.study_id),
+                    progress=progress,
+                )
+        self._complete()
+        return self._measured[lesion_id]
+
     def report(self, lesion_id: str) -> ReportDraft | Absent:
         """Draft the report of a lesion anew from its present findings."""
         self.reading(lesion_id)
-        self._draft_reports()
+        self._complete()
         return self.readings[lesion_id].review.report
 
     def build(self, folder: Path | None = None) -> CaseReview:
@@ -352,10 +383,11 @@ class Session:
 
     def _forget(self) -> None:
         self.case, self.readings, self._maps, self.registrations, self._given_file = None, {}, {}, {}, False
+        self._measured = {}
 
     def _take(self, segmentation: Segmentation, given: bool) -> None:
         self.case = cases.with_segmentation(self._case, segmentation)
-        self.readings, self._maps, self._given_file = {}, {}, given
+        self.readings, self._maps, self._measured, self._given_file = {}, {}, {}, given
 
     def _mask(self, target: cases.Target) -> Volume | None:
         findings = self._case.findings
@@ -371,9 +403,13 @@ class Session:
         if not isinstance(review.predicted, Absent):
             self._replace(lesion_id, replace(review, predicted=replace(review.predicted, **parts)))  # type: ignore[arg-type]
 
-    def _draft_reports(self) -> None:
+    def _complete(self) -> None:
+        """Put what was measured into the lesions' reviews, and draft their reports from all findings."""
         from .inference.report import draft_report
 
+        for lesion_id, measured in self._measured.items():
+            if lesion_id in self.readings:
+                self._replace(lesion_id, replace(self.readings[lesion_id].review, measured=measured))
         if self.bundle is None:
             return
         manifest = self.bundle.manifest

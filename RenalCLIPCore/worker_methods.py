@@ -52,6 +52,7 @@ class SessionMethods:
             "review": self._review,
             "review.update": self._update,
             "explain": self._explain,
+            "measure": self._measure,
             "report.draft": self._report,
             "review.save": self._save,
         }
@@ -180,6 +181,9 @@ class SessionMethods:
     def _explain(self, params: Params, progress: Progress) -> Answer:
         return Answer(self._explanation(params["lesion_id"], tuple(params.get("tasks", ())) or None))
 
+    def _measure(self, params: Params, progress: Progress) -> Answer:
+        return Answer(self._measurement(params["lesion_id"], progress))
+
     def _report(self, params: Params, progress: Progress) -> Answer:
         return Answer(encode(self.session.report(params["lesion_id"])))
 
@@ -187,8 +191,12 @@ class SessionMethods:
         return Answer({"files": [str(path) for path in self.session.save(Path(params["out"])).values()]})
 
     def _follow_ups(self, lesion_id: str) -> tuple[FollowUp, ...]:
+        def measurement(progress: Progress) -> Params:
+            return self._measurement(lesion_id, progress)
+
+        measured = FollowUp("review.measured", measurement)
         if self.session.bundle is None:
-            return ()
+            return (measured,)
 
         def explanation(progress: Progress) -> Params:
             progress(0.0, "explaining")
@@ -200,7 +208,11 @@ class SessionMethods:
                 "uncertainty": encode(self.session.estimate_uncertainty(lesion_id, progress)),
             }
 
-        return (FollowUp("review.explanation", explanation), FollowUp("review.uncertainty", uncertainty))
+        return (FollowUp("review.explanation", explanation), FollowUp("review.uncertainty", uncertainty), measured)
+
+    def _measurement(self, lesion_id: str, progress: Progress) -> dict[str, Any]:
+        found = self.session.measure(lesion_id, progress)
+        return {"lesion_id": lesion_id, "measured": encode(found)}
 
     def _explanation(self, lesion_id: str, tasks: tuple[str, ...] | None) -> dict[str, Any]:
         for name, volume in self.session.explain(lesion_id, tasks).items():

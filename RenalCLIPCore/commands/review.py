@@ -38,6 +38,7 @@ class Review:
     device: str
     no_explanation: bool
     no_uncertainty: bool
+    no_nephrometry: bool
     quiet: bool
     name: ClassVar[str] = "review"
 
@@ -61,6 +62,7 @@ class Review:
         add("--device", default="cpu", help="cpu or cuda")
         add("--no-explanation", action="store_true", help="leave the explanation maps out")
         add("--no-uncertainty", action="store_true", help="leave the uncertainty out")
+        add("--no-nephrometry", action="store_true", help="leave the measurement of the masks out")
         add("--quiet", action="store_true", help="no progress on stderr")
 
     def run(self) -> None:
@@ -95,7 +97,11 @@ class Review:
         self._segment(session, tell)
         if self.register:
             session.register(tell)
-        primary = session.review(self._point(), tell).primary
+        review = session.review(self._point(), tell)
+        primary = review.primary
+        if not self.no_nephrometry:
+            for lesion in review.lesions:
+                session.measure(lesion.lesion_id, tell, perturbations=None if lesion.primary else 0)
         if primary is not None and not self.no_explanation:
             tell(0.0, "explaining")
             session.explain(primary.lesion_id)

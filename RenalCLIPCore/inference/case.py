@@ -245,7 +245,7 @@ def _review_of(case: Case, target: Target, reading: Reading | None, inside: floa
         centre_used=target.used,
         roi_inside=inside,
         predicted=Absent("no model bundle was given") if reading is None else reading.predicted,
-        measured=Absent("nephrometry is not measured from the masks by this version"),
+        measured=Absent("nephrometry has not been measured from the masks"),
         report=Absent("no model bundle was given"),
         attenuation_hu=attenuation_hu(case, target),
     )

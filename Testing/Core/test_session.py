@@ -53,6 +53,7 @@ def test_a_case_becomes_a_review_that_the_schema_knows_and_that_reads_back(files
     primary = session.review().primary
     session.explain(primary.lesion_id)
     session.estimate_uncertainty(primary.lesion_id)
+    session.measure(primary.lesion_id, perturbations=2)
     session.save(tmp_path / "out")
     review = read_review(tmp_path / "out" / "review.json")
     schema = json.loads((resources() / "schemas" / "case_review.schema.json").read_text())
@@ -61,6 +62,9 @@ def test_a_case_becomes_a_review_that_the_schema_knows_and_that_reads_back(files
     assert review.primary.side == truth.side
     assert np.linalg.norm(np.subtract(review.primary.centre_used.lps_mm, truth.centre_lps_mm)) < 5
     assert review.primary.largest_diameter_mm == pytest.approx(truth.largest_diameter_mm, abs=6)
+    measured = {item.component: item for item in review.primary.measured.components}
+    assert measured["R"].value == pytest.approx(phantom[2].renal.r_mm, abs=6)
+    assert measured["A"].label in ("anterior", "posterior", "neither")
     predicted = review.primary.predicted
     assert predicted.phases_used == ("N", "A", "V", "D")
     assert len(predicted.neighbours) > 0

@@ -90,6 +90,7 @@ def test_a_host_works_through_a_case(host, case, tmp_path):
     assert explanation["explanation"][0]["file"] == "explanation-L1-malignancy.nrrd"
     assert (tmp_path / "work" / explanation["explanation"][0]["file"]).is_file()
     assert host.wait_for("review.uncertainty")["uncertainty"]["centres"] > 1
+    assert {item["component"] for item in host.wait_for("review.measured")["measured"]["components"]} >= set("RENAL")
     x, y, z = review.primary.centre_used.lps_mm
     answer = host.call("review.update", lesion_id="L1", centre_lps_mm=[x + 6, y, z], by="reader", why="seen better")
     moved = decode(LesionReview, answer["result"])
