@@ -25,8 +25,8 @@ def to_hounsfield(array: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int16], tuple
             notes.append(f"{int((~finite).sum())} voxels without a finite value were set to {AIR_HU} HU.")
             values = np.where(finite, array, AIR_HU)
         values = np.rint(values)
-    absurd = int(np.count_nonzero(np.abs(values.astype(np.float32)) > _ABSURD_HU))
-    if absurd:
+    if values.size and (values.max() > _ABSURD_HU or values.min() < -_ABSURD_HU):
+        absurd = int(np.count_nonzero((values > _ABSURD_HU) | (values < -_ABSURD_HU)))
         notes.append(f"{absurd} voxels beyond +-{_ABSURD_HU:.0f} HU were clipped to [{LOWEST_HU}, {HIGHEST_HU}] HU.")
     return np.clip(values, LOWEST_HU, HIGHEST_HU).astype(np.int16), tuple(notes)
 

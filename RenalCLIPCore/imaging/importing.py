@@ -217,7 +217,7 @@ def _digest(volume: Volume) -> str:
     place = repr([np.round(np.asarray(part, dtype=float), 3).tolist() for part in (
         volume.geometry.size, volume.geometry.spacing_mm, volume.geometry.origin_lps_mm, volume.geometry.direction
     )])  # fmt: skip
-    return hashlib.sha256(place.encode() + np.ascontiguousarray(volume.array).tobytes()).hexdigest()
+    return hashlib.sha256(place.encode() + np.ascontiguousarray(volume.array.T).tobytes()).hexdigest()
 
 
 def _choose(

@@ -50,14 +50,15 @@ def coarse_volume(volume: Volume, target_mm: float = COARSE_MM) -> Volume:
     if min(size) < 1:
         factor, size = [1, 1, 1], list(canonical.geometry.size)
     trimmed = canonical.array[tuple(slice(0, n * f) for n, f in zip(size, factor, strict=True))]
-    array = trimmed
+    array = trimmed.T  # slices first, as they lie in memory
     for axis in range(3):
-        shape = (*array.shape[:axis], size[axis], factor[axis], *array.shape[axis + 1 :])
+        shape = (*array.shape[:axis], size[2 - axis], factor[2 - axis], *array.shape[axis + 1 :])
         array = array.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
     origin = canonical.geometry.lps([(f - 1) / 2 for f in factor])
     spacing = np.asarray(canonical.geometry.spacing_mm) * factor
     return Volume(
-        array.astype(np.float32), Geometry.from_components(size, spacing, origin, canonical.geometry.direction_matrix)
+        np.ascontiguousarray(array.T, dtype=np.float32),
+        Geometry.from_components(size, spacing, origin, canonical.geometry.direction_matrix),
     )
 
 

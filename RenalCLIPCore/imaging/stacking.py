@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -171,8 +172,7 @@ def _hounsfield_slices(series: Series, progress: Progress | None) -> tuple[npt.N
         item = series.slices[place]
         if stored.shape != (first.rows, first.columns):
             raise GeometryError(f"{item.instance.file.name} holds another image size than its header says.")
-        scaled = stored.astype(np.float32) * (1.0 if item.slope is None else item.slope) + (item.intercept or 0.0)
-        result[place], found = to_hounsfield(scaled)
+        result[place], found = to_hounsfield(_rescaled(stored, item))
         notes.extend(note for note in found if note not in notes)
         if progress and count % 10 == 0:
             progress(count / len(series.slices), f"reading series {series.label}")
@@ -183,6 +183,13 @@ def _hounsfield_slices(series: Series, progress: Progress | None) -> tuple[npt.N
     elif len(scales) > 1:
         notes.append("The rescale slope or intercept changes within the series; each slice was scaled by its own.")
     return result, tuple(notes)
+
+
+def _rescaled(stored: npt.NDArray[Any], item: Slice) -> npt.NDArray[Any]:
+    slope, intercept = 1.0 if item.slope is None else item.slope, item.intercept or 0.0
+    if slope == 1.0 and intercept == int(intercept):
+        return stored.astype(np.int32) + int(intercept)
+    return stored.astype(np.float32) * slope + intercept
 
 
 def _stored_values(series: Series) -> Iterator[tuple[int, npt.NDArray[np.int16]]]:
