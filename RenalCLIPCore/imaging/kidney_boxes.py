@@ -60,7 +60,7 @@ def find_boxes(volume: Volume, coarse: Volume, margin_mm: float, patch_mm: Float
     found = ndimage.find_objects(components)
     extents = [_extent(found[n], coarse.geometry, volume.geometry, margin_mm) for n in kept[:MOST_BOXES]]
     extents = _merged(extents)
-    middle = _body_middle(volume)
+    middle = body_middle(volume)
     sides = {bool(low[0] + high[0] > 2 * middle) for low, high in extents}
     if len(sides) == 1 and not any(low[0] < middle < high[0] for low, high in extents):
         extents += [_mirrored(low, high, middle) for low, high in extents]
@@ -130,7 +130,7 @@ def _mirrored(low: npt.NDArray[Any], high: npt.NDArray[Any], middle: float) -> E
     return other_low, other_high
 
 
-def _body_middle(volume: Volume) -> float:
+def body_middle(volume: Volume) -> float:
     """Index of the body's middle along the left axis, from a thinned copy."""
     step = tuple(max(1, n // 64) for n in volume.array.shape)
     body = (volume.array[:: step[0], :: step[1], :: step[2]] > BODY_HU).sum(axis=(1, 2))

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError, InputError
-from .kidney_boxes import Box, bounding_box, disjoint_parts, find_boxes, grown, one_patch
+from .kidney_boxes import Box, body_middle, disjoint_parts, find_boxes, grown, one_patch
 from .mask_labels import CYST, KIDNEY, TUMOUR
 from .nnunet_model import SegmentationModel
 from .orientation import from_canonical, to_canonical, to_storage
 from .segmentation_file import Segmentation, load_segmentation
+from .strays import without_strays
 from .volume import Float3, Geometry, Volume
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ __all__ = [
 ]
 
 COARSENING = 2.0
-ISLAND_ML = 2.0
 _GROWTHS = 2
 
 
@@ -74,7 +74,7 @@ def segment(
     The kidneys are found first, by the model's low-resolution configuration or, without one, by the same model on a
     grid twice as coarse; the fine model then sees only a box around each kidney, and only the boxes are resampled. A
     box whose kidney reaches its border grows. When one kidney is found, the mirrored place is looked at too; when none
-    is, the whole volume. Foreground islands under 2 ml apart from the kidneys are dropped.
+    is, the whole volume. What was found away from the kidneys is dropped (:func:`strays.without_strays`).
 
     Args:
         volume: CT in Hounsfield units, stored in any orientation.
@@ -127,7 +127,7 @@ class _Run:
         if not (labels == KIDNEY).any():
             labels, _ = self.whole()
             return labels, ("The kidney finder found no kidney; the whole volume was segmented.",)
-        labels, dropped = without_islands(labels, self.volume.geometry)
+        labels, dropped = without_strays(labels, self.volume.geometry, body_middle(self.volume))
         return labels, (*notes, *dropped)
 
     def _find(self) -> Volume:
@@ -189,26 +189,6 @@ class _Run:
         own = self.volume.geometry.spacing_mm
         mm = [p * (s or o) for p, s, o in zip(patch, spacing, own, strict=True)]
         return mm[0], mm[1], mm[2]
-
-
-def without_islands(
-    labels: npt.NDArray[np.uint8], geometry: Geometry, minimum_ml: float = ISLAND_ML
-) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    """Labels without foreground components (26-neighbourhood) smaller than ``minimum_ml``, unless all are."""
-    from scipy import ndimage
-
-    box = bounding_box(labels > 0)
-    if box is None:
-        return labels, ()
-    components, count = ndimage.label(labels[box] > 0, structure=np.ones((3, 3, 3)))
-    sizes = np.bincount(components.ravel(), minlength=count + 1) * geometry.voxel_volume_ml
-    small = sizes < minimum_ml
-    small[0] = False
-    if not small.any() or small[1:].all():
-        return labels, ()
-    cleaned = labels.copy()
-    cleaned[box][small[components]] = 0
-    return cleaned, (f"{int(small.sum())} islands under {minimum_ml:g} ml apart from the kidneys were dropped.",)
 
 
 def coarse_grid(geometry: Geometry, spacing_mm: npt.ArrayLike) -> Geometry:

@@ -13,7 +13,8 @@ from RenalCLIPCore.errors import Cancelled, ConfigurationError, InputError
 from RenalCLIPCore.imaging.kidney_boxes import disjoint_parts, find_boxes, grown
 from RenalCLIPCore.imaging.nnunet_model import SegmentationModel, TrainedConfiguration
 from RenalCLIPCore.imaging.orientation import is_orientation, reorient
-from RenalCLIPCore.imaging.segmentation import SegmentOptions, segment, without_islands
+from RenalCLIPCore.imaging.segmentation import SegmentOptions, segment
+from RenalCLIPCore.imaging.strays import without_strays
 from RenalCLIPCore.imaging.volume import Geometry, Volume
 from Testing.Core.imaging.kidney_toys import toy
 
@@ -190,16 +191,30 @@ def test_cancel_leaves_at_the_next_tile():
     assert len(runner.calls) == 1
 
 
-def test_islands_away_from_the_kidneys_are_dropped():
+def test_findings_away_from_the_kidneys_are_dropped():
     _, labels = toy(7, WIDE)
     array = labels.array.copy()
-    array[2:4, 2:4, 2:4] = 2
-    cleaned, notes = without_islands(array, WIDE)
+    array[1:6, 1:6, 1:6] = 2
+    array[60:62, 2:4, 2:4] = 1
+    cleaned, notes = without_strays(array, WIDE, 35.5)
     assert np.array_equal(cleaned, labels.array)
-    assert notes == ("1 islands under 2 ml apart from the kidneys were dropped.",)
-    only = np.zeros(WIDE.size, np.uint8)
-    only[2:4, 2:4, 2:4] = 1
-    assert np.array_equal(without_islands(only, WIDE)[0], only)
+    assert notes == ("2 findings apart from the kidneys (10.6 ml) were dropped.",)
+    assert without_strays(labels.array, WIDE, 35.5) == (labels.array, ())
+
+
+def test_a_detached_lesion_beside_its_kidney_stays():
+    _, labels = toy(7, WIDE)
+    array = np.where(labels.array > 1, 0, labels.array).astype(np.uint8)
+    edge = int(np.flatnonzero(array.any(axis=(1, 2)))[-1])
+    array[edge + 2 : edge + 6, 22:28, 18:22] = 2
+    assert np.array_equal(without_strays(array, WIDE, 35.5)[0], array)
+
+
+def test_a_tumour_in_the_place_of_a_kidney_stays():
+    _, labels = toy(7, WIDE)
+    array = np.where(labels.array == 1, 2, labels.array)
+    array[: WIDE.size[0] // 2] = labels.array[: WIDE.size[0] // 2]
+    assert np.array_equal(without_strays(array, WIDE, 35.5)[0], array)
 
 
 @settings(max_examples=40, deadline=None)
