@@ -18,7 +18,7 @@ from ..errors import CohortError
 from ..imaging.study import Phase
 from .augmentation import Augmentation, augment, centre_crop, draw_parameters
 from .roi_store import RoiStore
-from .table import TASK_CLASSES, CohortRow
+from .table import LABEL_CLASSES, CohortRow
 
 MISSING = -1
 
@@ -41,8 +41,8 @@ class Batch:
 
     Attributes:
         images: (B, 1, z, x, y) float32 in [0, 1].
-        targets: Per name a (B,) tensor: class of each task (int64, -1 where not known); ``rfs_months`` (float32, NaN
-            where there is no follow-up) and ``rfs_event`` (int64, -1).
+        targets: Per name a (B,) tensor: class of each task and descriptor (int64, -1 where not known);
+            ``rfs_months`` (float32, NaN where there is no follow-up) and ``rfs_event`` (int64, -1).
         case_ids: Case of each sample.
         phases: Phase of each sample.
         seeds: Seed of each sample.
@@ -118,7 +118,7 @@ class RoiDataset(Dataset[tuple[Tensor, Draw, Phase]]):
 
 def stack_targets(rows: Sequence[CohortRow]) -> dict[str, Tensor]:
     """The targets of :class:`Batch` for all rows."""
-    targets = {task: torch.tensor([row.labels.get(task, MISSING) for row in rows]) for task in TASK_CLASSES}
+    targets = {task: torch.tensor([row.labels.get(task, MISSING) for row in rows]) for task in LABEL_CLASSES}
     follow_up = [row.follow_up.get("rfs") for row in rows]
     targets["rfs_months"] = torch.tensor([item.months if item else float("nan") for item in follow_up])
     targets["rfs_event"] = torch.tensor([int(item.event) if item else MISSING for item in follow_up])

@@ -13,6 +13,7 @@ label_map                 label map (kidney 1, tumour 2, cyst 3)                
 renal_r ... renal_l       R.E.N.A.L. class (see :data:`TASK_CLASSES`), 0, 1 or 2    not known
 malignancy                0 benign, 1 malignant                                     not known
 aggressiveness            0 indolent, 1 aggressive                                  indeterminate
+density ... calcification what is seen of the lesion (see :data:`DESCRIPTOR_CLASSES`)     not described
 histology, stage          words, for instance ``clear cell RCC``, ``pT1a``          not known
 grade                     WHO/ISUP grade, 1 to 4                                    not graded
 diameter_mm               largest diameter of the lesion in millimetres             not known
@@ -54,6 +55,21 @@ TASK_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
     "malignancy": ("benign", "malignant"),
     "aggressiveness": ("indolent", "aggressive"),
 }
+# What a reader sees of the lesion. Native density below 25, 25 to 40, above 40 HU; enhancement above native below 20,
+# 50, 90 HU (delayed: 30, 55); texture by its standard deviation below 8, 13, 20 HU; share of necrosis below 3, 12 %, of
+# fat below 10 %.
+DESCRIPTOR_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
+    "density": ("hypodense", "isodense", "hyperdense"),
+    "arterial_enhancement": ("none", "mild", "moderate", "avid"),
+    "venous_enhancement": ("none", "mild", "moderate", "avid"),
+    "delayed_enhancement": ("none or mild", "moderate", "marked"),
+    "texture": ("homogeneous", "slightly heterogeneous", "heterogeneous", "very heterogeneous"),
+    "necrosis": ("none", "partial", "extensive"),
+    "fat": ("none", "macroscopic"),
+    "margin": ("smooth", "lobulated", "irregular"),
+    "calcification": ("none", "present"),
+}
+LABEL_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {**TASK_CLASSES, **DESCRIPTOR_CLASSES}
 ENDPOINTS: Final = ("rfs", "dss", "os")
 SPLITS: Final = ("training", "validation", "test")
 SIDES: Final = ("left", "right")
@@ -71,7 +87,7 @@ COLUMNS: Final = (
     *_CENTRE,
     *_VOLUMES.values(),
     "label_map",
-    *TASK_CLASSES,
+    *LABEL_CLASSES,
     "histology",
     "stage",
     "grade",
@@ -105,7 +121,7 @@ class CohortRow:
         centre_lps_mm: Lesion centre, or None.
         volumes: Absolute path of each phase's volume file.
         label_map: Absolute path of the label map, or None.
-        labels: Class per task, only for known labels.
+        labels: Class per task and descriptor, only where known.
         histology: Words, or empty.
         stage: Words, or empty.
         grade: WHO/ISUP grade, or None.
@@ -224,7 +240,7 @@ def _parse(cells: Mapping[str | None, str | None], folder: Path, place: str) -> 
         centre_lps_mm=row.centre(),
         volumes={phase: path for phase, name in _VOLUMES.items() if (path := row.path(name, folder))},
         label_map=row.path("label_map", folder),
-        labels={task: v for task, k in TASK_CLASSES.items() if (v := row.integer(task, 0, len(k) - 1)) is not None},
+        labels={task: v for task, k in LABEL_CLASSES.items() if (v := row.integer(task, 0, len(k) - 1)) is not None},
         histology=row.text("histology"),
         stage=row.text("stage"),
         grade=row.integer("grade", 1, 4),

@@ -12,6 +12,8 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+
 from ..cohort.table import SPLITS, CohortRow, FollowUp, write_cohort_table
 from ..errors import ConfigurationError, OutputError
 from ..imaging.study import Phase
@@ -30,6 +32,20 @@ LABELS_FILE = "labels.nii.gz"
 TRUTH_FILE = "truth.json"
 # Share of patients with each phase in a surgical cohort where nearly all have the portal phases.
 PHASE_SHARES: Mapping[Phase, float] = {Phase.N: 0.90, Phase.A: 0.93, Phase.V: 0.95, Phase.D: 0.60}
+
+
+# Attribute and class edges of each descriptor of the cohort table.
+DESCRIPTOR_EDGES: Mapping[str, tuple[str, tuple[float, ...]]] = {
+    "density": ("native", (25.0, 40.0)),
+    "arterial_enhancement": ("arterial", (20.0, 50.0, 90.0)),
+    "venous_enhancement": ("venous", (20.0, 50.0, 90.0)),
+    "delayed_enhancement": ("delayed", (30.0, 55.0)),
+    "texture": ("texture_hu", (8.0, 13.0, 20.0)),
+    "necrosis": ("necrosis_fraction", (0.03, 0.12)),
+    "fat": ("fat_fraction", (0.1,)),
+    "margin": ("margin_irregularity", (0.025, 0.045)),
+    "calcification": ("calcification_mm", (1.0,)),
+}
 
 
 @dataclass(frozen=True)
@@ -123,6 +139,14 @@ def write_cohort(out: Path, plan: CohortPlan, *, processes: int = 1, progress: P
         for finished in counts:
             report((done + finished) / plan.patients, f"patient {done + finished} of {plan.patients}")
     return _write_table(out, plan)
+
+
+def describe(attributes: Mapping[str, float]) -> dict[str, int]:
+    """Classes of the descriptors (``cohort.table.DESCRIPTOR_CLASSES``) from the visible attributes of a truth file."""
+    return {
+        name: int(np.searchsorted(edges, attributes[attribute], side="right"))
+        for name, (attribute, edges) in DESCRIPTOR_EDGES.items()
+    }
 
 
 def write_patient(out: Path, plan: CohortPlan, index: int) -> Path:
@@ -222,6 +246,7 @@ def _row(folder: Path, plan: CohortPlan) -> CohortRow:
             **{f"renal_{c}": getattr(renal, c) for c in "renal"},
             "malignancy": tumour.malignancy,
             "aggressiveness": tumour.aggressiveness,
+            **describe(tumour.attributes),
         },
         histology=tumour.histology,
         diameter_mm=primary.largest_diameter_mm,

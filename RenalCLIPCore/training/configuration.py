@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..cohort.augmentation import Augmentation
-from ..cohort.table import TASK_CLASSES
+from ..cohort.table import DESCRIPTOR_CLASSES, TASK_CLASSES
 from ..errors import ConfigurationError
 from ..resources import resources
 
@@ -117,6 +117,8 @@ class MultitaskConfiguration(Stage):
     """Supervised training of one encoder with a head per task, one random available phase per patient and step.
 
     Attributes:
+        descriptors: What is seen of the lesion, learnt beside the tasks by linear heads; they shape the features and
+            are not exported.
         tasks: Classification tasks, and ``rfs`` for recurrence-free survival (malignant cases only).
         weights: Weight of a task's loss, 1 where not given.
         class_weights: Whether the cross-entropy weighs classes by the inverse of their frequency in the training split.
@@ -129,6 +131,7 @@ class MultitaskConfiguration(Stage):
 
     stage: Literal["multitask"] = "multitask"
     tasks: tuple[str, ...] = (*TASK_CLASSES, SURVIVAL_TASK)
+    descriptors: tuple[str, ...] = ()
     weights: dict[str, Positive] = {}
     class_weights: bool = False
     balance: tuple[str, ...] = ("malignancy", "aggressiveness")
@@ -142,9 +145,15 @@ class MultitaskConfiguration(Stage):
         known = (*TASK_CLASSES, SURVIVAL_TASK)
         if not self.tasks or len(set(self.tasks)) != len(self.tasks):
             raise ValueError("tasks must name at least one task, each once")
-        for name in (*self.tasks, *self.weights, *self.balance):
+        for name in (*self.tasks, *self.balance):
             if name not in known:
                 raise ValueError(f"unknown task {name!r}; known are {', '.join(known)}")
+        for name in self.descriptors:
+            if name not in DESCRIPTOR_CLASSES or self.descriptors.count(name) > 1:
+                raise ValueError(f"unknown or repeated descriptor {name!r}; known are {', '.join(DESCRIPTOR_CLASSES)}")
+        for name in self.weights:
+            if name not in (*self.tasks, *self.descriptors):
+                raise ValueError(f"a weight is given for {name!r}, which is not trained")
         return self
 
 

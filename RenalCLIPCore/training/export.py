@@ -119,7 +119,7 @@ def export_bundle(
         learnt.training.cases,
         tuple(_facts(row) for row in learnt.training_rows),
     )
-    heads = {name: _stored(head) for name, head in model.heads.items()}
+    heads = {name: _stored(model.heads[name]) for name in configuration.tasks}
     contents = BundleContents(manifest, _stored(encoder), heads, index=index, statistics=statistics)
     return write_bundle(out, contents, overwrite=overwrite)
 

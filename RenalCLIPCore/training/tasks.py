@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..cohort.dataset import MISSING, Batch
-from ..cohort.table import TASK_CLASSES, CohortRow
+from ..cohort.table import DESCRIPTOR_CLASSES, LABEL_CLASSES, TASK_CLASSES, CohortRow
 from ..errors import CohortError, UndefinedMeasureError
 from ..evaluation.classification import macro_auroc
 from ..evaluation.survival import concordance
 from ..models.encoder import RenalEncoder
-from ..models.heads import ClassificationHead, SurvivalHead
+from ..models.heads import AttributeHead, ClassificationHead, SurvivalHead
 from .configuration import SURVIVAL_TASK, MultitaskConfiguration
 from .loop import Step, Validation
 from .losses import class_weights, classification_loss, cox_loss
@@ -42,6 +42,8 @@ class MultitaskModel(nn.Module):
             else:
                 classes = len(TASK_CLASSES[task])
                 self.heads[task] = ClassificationHead(features, classes, sizes.hidden, sizes.dropout, generator)
+        for name in configuration.descriptors:
+            self.heads[name] = AttributeHead(features, len(DESCRIPTOR_CLASSES[name]), generator)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 1, z, x, y) -> per task logits (B, K), or log relative hazard (B, 1)."""
@@ -67,7 +69,8 @@ class MultitaskTask:
         self.configuration = configuration
         self.model = MultitaskModel(configuration)
         self.validation_rows = {row.case_id: row for row in validation}
-        self.class_weights = {task: _weights(task, training) for task in configuration.tasks if task != SURVIVAL_TASK}
+        labelled = (*configuration.tasks, *configuration.descriptors)
+        self.class_weights = {task: _weights(task, training) for task in labelled if task != SURVIVAL_TASK}
 
     def training_step(self, batch: Batch) -> Step:
         """Weighted mean of the losses of the tasks that have labels in the batch."""
@@ -89,7 +92,9 @@ class MultitaskTask:
         figures = score_tasks(predictions, rows)
         if not figures:
             raise CohortError("No task can be scored on the validation split; it needs at least two classes of one.")
-        return Validation(float(np.mean(list(figures.values()))), figures)
+        # descriptors are a means; the checkpoint is chosen on what it is trained for
+        chosen = [value for name, value in figures.items() if name in self.configuration.tasks]
+        return Validation(float(np.mean(chosen or list(figures.values()))), figures)
 
     def _loss(self, task: str, outputs: Tensor, batch: Batch) -> Tensor | None:
         if task == SURVIVAL_TASK:
@@ -134,7 +139,7 @@ def _score(task: str, values: np.ndarray, rows: Sequence[CohortRow]) -> float:
 
 
 def _weights(task: str, rows: Sequence[CohortRow]) -> Tensor:
-    weights = class_weights([row.labels.get(task, MISSING) for row in rows], len(TASK_CLASSES[task]))
+    weights = class_weights([row.labels.get(task, MISSING) for row in rows], len(LABEL_CLASSES[task]))
     if int((weights > 0).sum()) < 2:
         raise CohortError(
             f"The training split needs labels of at least two classes of {task!r}; drop the task or add them."

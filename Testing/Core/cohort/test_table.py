@@ -19,7 +19,7 @@ def full_row(folder, patient="p1", side="left"):
         centre_lps_mm=(-50.25, 1 / 3, 0.1),
         volumes={Phase.A: folder / "p1" / "A.nii.gz", Phase.D: folder.parent / "elsewhere.nii.gz"},
         label_map=folder / "p1" / "labels.nii.gz",
-        labels={"renal_r": 2, "malignancy": 0},
+        labels={"renal_r": 2, "malignancy": 0, "texture": 3},
         histology='clear cell, "low"',
         stage="pT1a",
         grade=2,

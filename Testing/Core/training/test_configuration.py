@@ -36,6 +36,8 @@ def test_what_is_shown_can_be_loaded_again(tmp_path, capsys):
         ("epochs: 0", "epochs: Input should be greater"),
         ("tasks: [hilar]", "unknown task 'hilar'"),
         ("tasks: [rfs, rfs]", "each once"),
+        ("descriptors: [malignancy]", "unknown or repeated descriptor 'malignancy'"),
+        ("weights: {fat: 2}", "'fat', which is not trained"),
         ("stage: clip", "stage: Input should be 'multitask'"),
         ("- a", "top level"),
         ("a: [", "not valid YAML"),

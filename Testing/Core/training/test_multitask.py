@@ -1,5 +1,6 @@
 """The multi-task stage end to end on tiny cases: trains, resumes, exports a bundle that reads the same."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -113,6 +114,21 @@ def test_survival_is_learnt_on_malignant_cases_only(toy):
     benign = replace(batch, targets={**batch.targets, "malignancy": torch.zeros_like(batch.targets["malignancy"])})
     assert "rfs" in task.training_step(batch).figures
     assert task.training_step(benign).figures == {}
+
+
+def test_descriptors_are_learnt_but_neither_scored_nor_exported(toy, tmp_path):
+    _, cohort, store = toy
+    described = [replace(row, labels={**row.labels, "fat": i % 2}) for i, row in enumerate(cohort.training)]
+    configuration = CONFIGURATION.model_copy(
+        update={"tasks": ("malignancy",), "descriptors": ("fat",), "epochs": 1, "validate_every": 1}
+    )
+    taught = replace(cohort, training=tuple(described))
+    train_multitask(configuration, taught, store, tmp_path / "run")
+    step, validation = (json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()[-2:])
+    assert "fat" in step
+    assert validation["score"] == validation["malignancy"]
+    manifest = export_bundle(tmp_path / "run", taught, store, tmp_path / "bundle", WORDS)
+    assert [task.name for task in manifest.tasks] == ["malignancy"]
 
 
 def test_a_task_with_one_class_is_refused(toy):
