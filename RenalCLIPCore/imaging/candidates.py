@@ -78,9 +78,9 @@ class Candidate:
         return volume.canonical(), notes
 
     def lies_in(self, path: Path) -> bool:
-        """Whether the image was read from a file or from below a folder."""
+        """Whether the image was read from a file or from below a folder (a resolved path)."""
         files = [self.file] if self.file else [item.instance.file for item in self.series.slices] if self.series else []
-        return any(file == path or file.is_relative_to(path) for file in files)
+        return any(path in (file, *file.parents) or file.resolve() == path for file in files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def candidates_in(sources: Sources, given: Iterable[Path] = ()) -> tuple[tuple[C
     usable = [item for item in series if item.kind is Kind.AXIAL]
     notes = [f"Series {item.label} left out: {item.kind}." for item in series if item.kind is not Kind.AXIAL]
     named = {path.resolve() for path in given}
-    files = [file for file in sources.volume_files if not usable or file in named]
+    files = [file for file in sources.volume_files if not usable or file.resolve() in named]
     if len(files) < len(sources.volume_files):
         notes.append(f"{len(sources.volume_files) - len(files)} volume file(s) beside the DICOM series left out.")
     if sources.other_modalities:
@@ -121,7 +121,7 @@ def candidates_in(sources: Sources, given: Iterable[Path] = ()) -> tuple[tuple[C
             "files, for instance with --phase A=FILE."
         )
     found = [Candidate(f"series {item.label}", series=item) for item in usable]
-    found += [Candidate(f"file {n}", file=file, named=file in named) for n, file in enumerate(files, start=1)]
+    found += [Candidate(f"file {n}", file=file, named=file.resolve() in named) for n, file in enumerate(files, start=1)]
     if not found:
         raise _nothing_usable(sources, series)
     return tuple(found), tuple(notes)

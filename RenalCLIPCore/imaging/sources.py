@@ -48,7 +48,7 @@ def find_sources(paths: Sequence[Path], leave_out: Path | None = None, progress:
         InputError: A path does not exist or cannot be read, or a DICOM file is truncated or damaged.
         GeometryError: A file announces more than can be held.
     """
-    files = sorted(set(_files(paths, leave_out)))
+    files = sorted({path.resolve() if path.is_symlink() else path: path for path in _files(paths, leave_out)}.values())
     slices: list[Slice] = []
     volumes: list[Path] = []
     modalities: set[str] = set()
@@ -88,7 +88,7 @@ def _files(paths: Sequence[Path], leave_out: Path | None) -> Iterator[Path]:
         if path.is_dir():
             yield from _walk(path.resolve(), excluded, seen)
         elif path.is_file():
-            yield path.resolve()
+            yield path.parent.resolve() / path.name  # a link keeps the name that was chosen for it
         else:
             raise InputError(f"{path.name or path}: there is no such file or folder.")
 

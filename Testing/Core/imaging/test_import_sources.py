@@ -47,6 +47,14 @@ def test_links_that_form_a_loop_end_and_count_once(tmp_path):
     assert len(find_sources([tmp_path]).slices) == files.SLICES
 
 
+def test_a_link_to_a_file_keeps_its_own_name_and_counts_once(tmp_path):
+    (tmp_path / "case_venous.nii").touch()
+    os.symlink(tmp_path / "case_venous.nii", tmp_path / "image.nii")
+    (file,) = find_sources([tmp_path / "image.nii"]).volume_files
+    assert file.name == "image.nii"
+    assert len(find_sources([tmp_path / "image.nii", tmp_path]).volume_files) == 1
+
+
 def test_an_imported_study_among_the_images_and_the_target_are_not_entered(tmp_path):
     files.arterial(tmp_path / "images")
     files.arterial(tmp_path / "study")
