@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -49,9 +48,12 @@ class ImportStudy:
     def run(self) -> None:
         from ..imaging.importing import ImportOptions, import_study, parse_phase_overrides
         from ..imaging.study import STUDY_FILE
+        from ..progress import ProgressLine
 
         options = ImportOptions(parse_phase_overrides(self.phase), self.allow_gaps, self.keep_identifiers)
-        study = import_study(self.source, self.out, options, progress=_progress())
+        tell = ProgressLine()
+        study = import_study(self.source, self.out, options, progress=tell)
+        tell(1.0, "")
         if self.json:
             print((study.folder / STUDY_FILE).read_text(encoding="utf-8"), end="")
         else:
@@ -80,18 +82,6 @@ def study_table(study: Study) -> str:
     notes = [f"{item.phase.value}: {note}" for item in study.phases.values() for note in item.notes]
     lines += [f"note  {note}" for note in (*notes, *study.notes)]
     return "\n".join([*lines, f"{study.study_id} written to {study.folder}"])
-
-
-def _progress() -> Any:
-    """A line on stderr that tells how far the work is; nothing where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(fraction: float, words: str) -> None:
-        end = "\n" if fraction >= 0.98 else ""
-        print(f"\r{100 * fraction:3.0f} %  {words:<60}", end=end, file=sys.stderr, flush=True)
-
-    return show
 
 
 COMMANDS: list[Any] = [ImportStudy]

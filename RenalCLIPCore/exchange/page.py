@@ -51,6 +51,7 @@ PARTS = {
 }
 NARROW_SPACE = "\u202f"
 SURE_PHASE = 0.8
+ROUTINE_NOTES = ("left out: localiser.",)
 ENOUGH_INSIDE = 0.95
 
 
@@ -156,7 +157,7 @@ def study_checks(review: CaseReview) -> list[str]:
                 f"{record.reason}"
             )
         found += [f"{phase_words(record.phase).capitalize()} phase: {note}" for note in record.notes]
-    found += review.study.notes
+    found += [note for note in review.study.notes if not note.endswith(ROUTINE_NOTES)]
     if segmentation := present(review.segmentation):
         found += [f"Segmentation: {note}" for note in segmentation.notes]
     found += [
