@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,9 @@ def test_importing_the_core_or_asking_for_help_loads_nothing_heavy():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def test_the_wheel_ships_every_room_and_the_resources():
+    project = tomllib.loads((CORE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    rooms = {f"RenalCLIPCore.{path.parent.name}" for path in CORE.glob("*/__init__.py")}
+    assert set(project["tool"]["setuptools"]["packages"]) == rooms | {"RenalCLIPCore", "RenalCLIPResources"}
