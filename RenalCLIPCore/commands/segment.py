@@ -170,6 +170,7 @@ _TRAINING_ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--optimizer", {"help": "sgd (nnU-Net's, default) or adamw (better for short trainings)"}),
     ("--learning-rate", {"type": float, "help": "at the start (default: 0.01)"}),
     ("--foreground", {"type": float, "help": "share of patches that hold foreground (default: 0.33)"}),
+    ("--augmentation", {"help": "full (nnU-Net's, default) or light (Hounsfield values keep their meaning)"}),
     ("--zoom-out", {"type": float, "help": "largest shrinkage in augmentation (default: 2)"}),
     ("--device", {"help": "cpu (default), cuda or mps"}),
     ("--threads", {"type": int, "help": "threads of torch on CPU (default: torch's choice)"}),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .volume import Float3, Geometry, Volume
+from .volume import Float3, Geometry, Int3, Volume
 
 Box = tuple[slice, slice, slice]
 
@@ -65,8 +65,11 @@ def find_boxes(volume: Volume, coarse: Volume, margin_mm: float, patch_mm: Float
     if len(sides) == 1 and not any(low[0] < middle < high[0] for low, high in extents):
         extents += [_mirrored(low, high, middle) for low, high in extents]
     own = np.asarray(volume.geometry.spacing_mm)
-    boxes = [_box(low, high, np.asarray(patch_mm) / own, volume.geometry.size) for low, high in extents]
-    return [box for box in boxes if all(side.stop - side.start > 1 for side in box)]
+    return [
+        _box(low, high, np.asarray(patch_mm) / own, margin_mm / own, volume.geometry.size)
+        for low, high in extents
+        if np.all(high > 0) and np.all(low < volume.geometry.size)
+    ]
 
 
 def grown(box: Box, labels: npt.NDArray[Any], geometry: Geometry, step_mm: float) -> Box:
@@ -138,14 +141,15 @@ def body_middle(volume: Volume) -> float:
     return float((columns[0] + columns[-1]) / 2 * step[0])
 
 
-def _box(low: npt.NDArray[Any], high: npt.NDArray[Any], patch: npt.NDArray[Any], size: tuple[int, ...]) -> Box:
-    """Whole voxels, at least one patch wide where the volume allows, inside the volume."""
+def _box(
+    low: npt.NDArray[Any], high: npt.NDArray[Any], patch: npt.NDArray[Any], margin: npt.NDArray[Any], size: Int3
+) -> Box:
+    """Whole voxels inside the volume: one patch wide where half the margin still fits into it, else as asked."""
     sides = []
     for axis in range(3):
-        missing = max(0.0, float(patch[axis] - (high[axis] - low[axis]))) / 2
-        start, stop = int(np.floor(low[axis] - missing)), int(np.ceil(high[axis] + missing)) + 1
-        if stop - start <= size[axis]:
-            shift = max(0, -start) - max(0, stop - size[axis])
-            start, stop = start + shift, stop + shift
-        sides.append(slice(max(0, min(start, size[axis])), max(0, min(stop, size[axis]))))
+        extent = float(high[axis] - low[axis])
+        length = int(patch[axis] + 1e-6) if extent <= patch[axis] + margin[axis] else int(np.ceil(extent))
+        start = round(float(low[axis] + high[axis]) / 2 - (length - 1) / 2)
+        start = max(0, min(start, size[axis] - length)) if length <= size[axis] else 0
+        sides.append(slice(start, min(size[axis], start + max(1, length))))
     return sides[0], sides[1], sides[2]

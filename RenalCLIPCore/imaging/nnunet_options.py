@@ -46,6 +46,7 @@ class TrainingOptions:
         optimizer: ``sgd`` (nnU-Net's) or ``adamw``.
         learning_rate: At the start; it decays polynomially.
         foreground: Share of patches that must hold foreground (nnU-Net: 0.33).
+        augmentation: ``full`` (nnU-Net's) or ``light``: turns to 10 degrees, zoom, left-right mirror, noise, blur.
         zoom_out: Largest shrinkage of objects in augmentation (nnU-Net: 1.4).
         zoom_probability: How often to zoom (nnU-Net: 0.2).
         low_precision: bf16 autocast on CPU.
@@ -70,6 +71,7 @@ class TrainingOptions:
     optimizer: str = "sgd"
     learning_rate: float = 1e-2
     foreground: float = 0.33
+    augmentation: str = "full"
     zoom_out: float = 2.0
     zoom_probability: float = 0.3
     low_precision: bool = False
@@ -87,6 +89,8 @@ class TrainingOptions:
             )
         if self.optimizer not in ("sgd", "adamw"):
             raise ConfigurationError(f"The optimizer must be sgd or adamw, not {self.optimizer!r}.")
+        if self.augmentation not in ("full", "light"):
+            raise ConfigurationError(f"The augmentation must be full or light, not {self.augmentation!r}.")
         if min(self.epochs, self.iterations, self.validation_iterations) < 1:
             raise ConfigurationError("Epochs and iterations must be at least 1.")
         if self.learning_rate <= 0 or not 0 <= self.foreground <= 1 or not 0 <= self.validation_share < 1:

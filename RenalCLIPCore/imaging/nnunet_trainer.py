@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
+from batchgeneratorsv2.transforms.intensity.contrast import ContrastTransform
+from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
@@ -116,11 +119,24 @@ class RenalTrainer(nnUNetTrainer):  # type: ignore[misc]
     def get_training_transforms(self, *arguments: Any, **named: Any) -> Any:
         """nnU-Net's augmentation, with zooming out as far as the options say."""
         pipeline = nnUNetTrainer.get_training_transforms(*arguments, **named)
+        if self.options.augmentation == "light":
+            pipeline.transforms = [item for item in pipeline.transforms if not _changes_contrast(item)]
         for transform in pipeline.transforms:
             if isinstance(transform, SpatialTransform):
                 transform.p_scaling = self.options.zoom_probability
                 transform.scaling = (0.7, self.options.zoom_out)
         return pipeline
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:
+        """nnU-Net's ranges; light augmentation turns by 10 degrees and mirrors left and right only."""
+        found = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if self.options.augmentation == "full" or len(self.configuration_manager.patch_size) != 3:
+            return found
+        orientation = str(self.dataset_json.get("orientation", "LPS"))
+        stored = 2 - next(axis for axis, letter in enumerate(orientation) if letter in "LR")
+        left_right = (self.plans_manager.transpose_forward.index(stored),)
+        self.inference_allowed_mirroring_axes = left_right
+        return (-np.pi / 18, np.pi / 18), *found[1:3], left_right
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step; under bf16 autocast on CPU when the options ask for it."""
@@ -172,6 +188,12 @@ class RenalTrainer(nnUNetTrainer):  # type: ignore[misc]
 
     def _low_precision(self) -> bool:
         return self.options.low_precision and self.device.type == "cpu"
+
+
+def _changes_contrast(transform: Any) -> bool:
+    """Whether a transform changes how bright tissues are against each other."""
+    inner = getattr(transform, "transform", transform)
+    return isinstance(inner, (MultiplicativeBrightnessTransform, ContrastTransform, GammaTransform))
 
 
 class InProcess:

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 COARSENING = 2.0
+FINDER_STEP = 0.75
 _GROWTHS = 2
 
 
@@ -180,7 +181,7 @@ class _Run:
             coarse_mm=None if coarse_mm is None else _oriented_axes(coarse_mm, code)[::-1],
             mirroring=self.options.mirroring,
             low_precision=self.low_precision,
-            tile_step=self.options.tile_step,
+            tile_step=max(FINDER_STEP, self.options.tile_step) if coarse_mm is not None else self.options.tile_step,
         )
         return to_canonical(labels.transpose(2, 1, 0), code)
 

@@ -244,6 +244,14 @@ def test_boxes_hold_the_kidneys_with_margin_and_stay_inside():
     assert covered[labels.array > 0].all()
 
 
+def test_a_box_a_little_larger_than_a_patch_is_one_patch():
+    volume, labels = toy(8, WIDE)
+    labels.array[labels.array > 1] = 1
+    patch = (80.0, 80.0, 120.0)
+    sizes = {tuple(side.stop - side.start for side in box) for box in find_boxes(volume, labels, 20.0, patch)}
+    assert sizes == {(20, 20, 24)}
+
+
 def test_a_box_grows_only_where_foreground_touches_it():
     piece = np.zeros((10, 10, 10), np.uint8)
     piece[9, 5, 5] = 1
