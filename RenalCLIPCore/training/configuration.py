@@ -15,6 +15,7 @@ from ..errors import ConfigurationError
 from ..resources import resources
 
 SURVIVAL_TASK = "rfs"
+CENTRE_DENSITY = "centre_density"
 _MAX_BYTES = 1 << 20
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -120,6 +121,8 @@ class MultitaskConfiguration(Stage):
         descriptors: What is seen of the lesion, learnt beside the tasks by linear heads; they shape the features and
             are not exported.
         tasks: Classification tasks, and ``rfs`` for recurrence-free survival (malignant cases only).
+        centre_density: Whether a linear head also learns the density around the centre of the very region that is seen
+            (no label is needed, not exported); its weight is named ``centre_density``.
         weights: Weight of a task's loss, 1 where not given.
         class_weights: Whether the cross-entropy weighs classes by the inverse of their frequency in the training split.
         balance: Tasks whose classes the sampler balances; empty samples every row once per epoch.
@@ -132,6 +135,7 @@ class MultitaskConfiguration(Stage):
     stage: Literal["multitask"] = "multitask"
     tasks: tuple[str, ...] = (*TASK_CLASSES, SURVIVAL_TASK)
     descriptors: tuple[str, ...] = ()
+    centre_density: bool = False
     weights: dict[str, Positive] = {}
     class_weights: bool = False
     balance: tuple[str, ...] = ("malignancy", "aggressiveness")
@@ -151,8 +155,9 @@ class MultitaskConfiguration(Stage):
         for name in self.descriptors:
             if name not in DESCRIPTOR_CLASSES or self.descriptors.count(name) > 1:
                 raise ValueError(f"unknown or repeated descriptor {name!r}; known are {', '.join(DESCRIPTOR_CLASSES)}")
+        trained = (*self.tasks, *self.descriptors, *([CENTRE_DENSITY] if self.centre_density else []))
         for name in self.weights:
-            if name not in (*self.tasks, *self.descriptors):
+            if name not in trained:
                 raise ValueError(f"a weight is given for {name!r}, which is not trained")
         return self
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..cohort.dataset import MISSING, Batch
 from ..cohort.table import DESCRIPTOR_CLASSES, LABEL_CLASSES, TASK_CLASSES, CohortRow
@@ -15,7 +16,7 @@ from ..evaluation.classification import macro_auroc
 from ..evaluation.survival import concordance
 from ..models.encoder import RenalEncoder
 from ..models.heads import AttributeHead, ClassificationHead, SurvivalHead
-from .configuration import SURVIVAL_TASK, MultitaskConfiguration
+from .configuration import CENTRE_DENSITY, SURVIVAL_TASK, MultitaskConfiguration
 from .loop import Step, Validation
 from .losses import class_weights, classification_loss, cox_loss
 from .prediction import Predictions, predict, softmax
@@ -44,6 +45,8 @@ class MultitaskModel(nn.Module):
                 self.heads[task] = ClassificationHead(features, classes, sizes.hidden, sizes.dropout, generator)
         for name in configuration.descriptors:
             self.heads[name] = AttributeHead(features, len(DESCRIPTOR_CLASSES[name]), generator)
+        if configuration.centre_density:
+            self.heads[CENTRE_DENSITY] = AttributeHead(features, 3, generator)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 1, z, x, y) -> per task logits (B, K), or log relative hazard (B, 1)."""
@@ -97,6 +100,8 @@ class MultitaskTask:
         return Validation(float(np.mean(chosen or list(figures.values()))), figures)
 
     def _loss(self, task: str, outputs: Tensor, batch: Batch) -> Tensor | None:
+        if task == CENTRE_DENSITY:
+            return functional.smooth_l1_loss(outputs.float(), batch.targets[task])
         if task == SURVIVAL_TASK:
             event = batch.targets["rfs_event"]
             chosen = (event != MISSING) & (batch.targets["malignancy"] == 1)
@@ -116,6 +121,8 @@ def score_tasks(predictions: Predictions, rows: Sequence[CohortRow]) -> dict[str
     _, outputs = predictions.fused()
     scores = {}
     for task, values in outputs.items():
+        if task == CENTRE_DENSITY:
+            continue
         try:
             scores[task] = _score(task, values, rows)
         except UndefinedMeasureError:

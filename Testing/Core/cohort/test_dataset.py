@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from RenalCLIPCore.cohort.augmentation import Augmentation
-from RenalCLIPCore.cohort.dataset import Draw, EpochPlan, RoiData, RoiDataset, balanced_weights, every_phase
+from RenalCLIPCore.cohort.dataset import (
+    Draw,
+    EpochPlan,
+    RoiData,
+    RoiDataset,
+    balanced_weights,
+    centre_density,
+    every_phase,
+)
 from RenalCLIPCore.cohort.roi_store import build_roi_store
 from RenalCLIPCore.cohort.table import CohortRow
 from RenalCLIPCore.errors import CohortError
@@ -60,6 +68,13 @@ def test_missing_labels_and_follow_up_are_marked(toy):
     assert torch.isnan(batch.targets["rfs_months"][:2]).all()
     assert batch.targets["rfs_months"][2] == 6.0
     assert batch.images.shape == (4, 1, 8, 16, 16)
+
+
+def test_the_centre_density_is_that_of_the_middle_cube():
+    image = torch.full((1, 1, 32, 140, 140), 0.9)
+    image[:, :, 14:18, 60:80, 60:80] = 0.51
+    mean, spread, low = (centre_density(image)[0] * torch.tensor([0.07, 0.033, 0.077])).tolist()
+    assert (mean, spread, low) == pytest.approx((0.0, -0.047, 0.08), abs=1e-5)
 
 
 def test_every_phase_visits_each_phase_of_each_row_once(toy):

@@ -38,6 +38,7 @@ def test_what_is_shown_can_be_loaded_again(tmp_path, capsys):
         ("tasks: [rfs, rfs]", "each once"),
         ("descriptors: [malignancy]", "unknown or repeated descriptor 'malignancy'"),
         ("weights: {fat: 2}", "'fat', which is not trained"),
+        ("weights: {centre_density: 2}", "'centre_density', which is not trained"),
         ("stage: clip", "stage: Input should be 'multitask'"),
         ("- a", "top level"),
         ("a: [", "not valid YAML"),

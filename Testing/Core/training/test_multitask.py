@@ -120,12 +120,18 @@ def test_descriptors_are_learnt_but_neither_scored_nor_exported(toy, tmp_path):
     _, cohort, store = toy
     described = [replace(row, labels={**row.labels, "fat": i % 2}) for i, row in enumerate(cohort.training)]
     configuration = CONFIGURATION.model_copy(
-        update={"tasks": ("malignancy",), "descriptors": ("fat",), "epochs": 1, "validate_every": 1}
+        update={
+            "tasks": ("malignancy",),
+            "descriptors": ("fat",),
+            "centre_density": True,
+            "epochs": 1,
+            "validate_every": 1,
+        }
     )
     taught = replace(cohort, training=tuple(described))
     train_multitask(configuration, taught, store, tmp_path / "run")
     step, validation = (json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()[-2:])
-    assert "fat" in step
+    assert {"fat", "centre_density"} <= step.keys()
     assert validation["score"] == validation["malignancy"]
     manifest = export_bundle(tmp_path / "run", taught, store, tmp_path / "bundle", WORDS)
     assert [task.name for task in manifest.tasks] == ["malignancy"]
