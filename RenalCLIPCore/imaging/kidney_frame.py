@@ -1,10 +1,4 @@
-"""The kidney's own frame: native outline, sinus, long, hilar and anterior axes, and polar lines.
-
-The sinus comes from the best source there is, in this order: urine with contrast in an excretory phase, a given mask,
-the cavity that the kidney label leaves open, sinus fat that the label leaves out, and else a sinus modelled from the
-kidney's axes. Some label maps (KiTS) fill the sinus and so show no more of it than its fat. The model's place and size
-are those of the sinus fat of 27 kidneys of KiTS23, relative to the half lengths of the outline.
-"""
+"""The kidney's own frame: native outline, sinus, long, hilar and anterior axes, and polar lines."""
 
 from __future__ import annotations
 
@@ -12,55 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .kidney_fields import KidneyFields
-from .mask_fields import crossings, hull_distance, hull_facets, inside_points, sample, signed_distance, spread
+from .mask_fields import crossings, hull_distance, hull_facets, inside_points, sample, spread
 from .native_outline import Outline, fit_outline
-from .volume import FloatArray, Geometry, Volume
+from .renal_sinus import (
+    CAVITY_SHARE,
+    LESION_MARGIN_MM,
+    Sinus,
+    Variation,
+    best_sinus,
+    cavity_of,
+    free_inside,
+    modelled,
+)
+from .volume import FloatArray, Geometry
 
 WALL_DEPTH_MM = 4.0
-LESION_MARGIN_MM = 3.0
-OPENING_MM = 2.0
-CAVITY_SHARE = 0.025
-FAT_SHARE = 0.015
-DEEP_MM = 4.0
 LIP_MM = 0.2
 HIDDEN_MM = 3.0
 CUT_MM = 1.0
-MODEL_CENTRE = (0.0, 0.55, 0.0)
-MODEL_SEMI_AXES = (0.42, 0.65, 0.40)
-LUMEN_ML = 0.3
-
-CAVITY = "the cavity that the kidney label leaves open"
-FAT = "sinus fat that the kidney label leaves out"
-MODEL = "a sinus modelled from the kidney's axes, because the kidney label fills it"
-LUMEN = "collecting system with contrast in the excretory phase"
-GIVEN = "the given sinus mask"
-
-
-@dataclass(frozen=True)
-class Variation:
-    """How the assumptions of a frame are varied: scale of the modelled sinus, its shift, flatness of the outline."""
-
-    sinus_scale: float = 1.0
-    sinus_shift: float = 0.0
-    roughness: float = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Sinus:
-    """Sinus or collecting system.
-
-    Attributes:
-        values: Signed distance field on the kidney's grid; true near the surface.
-        source: What it comes from, in words.
-        visible: Whether the masks or images show it; False for the model.
-    """
-
-    values: FloatArray
-    source: str
-    visible: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +83,16 @@ def kidney_frame(
     """
     variation = variation or Variation()
     outline = fit_outline(_outer_surface(fields), start, variation.roughness, points)
-    inside, near = _free_inside(fields, outline)
-    cavity, share = _cavity(fields, outline, inside)
+    inside, near = free_inside(fields, outline)
+    cavity, share = cavity_of(fields, outline, inside)
     long, hilar, front = _axes(fields, outline, cavity, share)
-    model = _model(fields, outline, (long, hilar, front), variation, near)
+    model = modelled(fields, outline, (long, hilar, front), variation, near)
     model_lips = _lips(model, fields.grid, outline)
     lips = model_lips
     if share >= CAVITY_SHARE and cavity is not None:
         lips = _lips(cavity, fields.grid, outline)
         lips = model_lips if len(lips) < 10 else lips
-    given, sinus = sinus, sinus or _sinus(fields, outline, inside, cavity, share, model)
+    given, sinus = sinus, sinus or best_sinus(fields, outline, inside, cavity, share, model)
     if not len(lips):
         reach = 0.33 * outline.semi_axes_mm[0] * long
         gate = outline.centre_lps_mm + 0.9 * outline.semi_axes_mm[1] * hilar
@@ -154,41 +119,6 @@ def _outer_surface(fields: KidneyFields) -> FloatArray:
     return points
 
 
-def _free_inside(fields: KidneyFields, outline: Outline) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Field of what is inside the outline and neither parenchyma nor lesion, and where the outline is near."""
-    grid = fields.grid
-    index = np.indices(grid.size, dtype=np.float32).reshape(3, -1).T
-    places = index * np.float32(grid.spacing_mm[0]) + np.asarray(grid.origin_lps_mm, np.float32)
-    near = (outline.relative(places)[1] < 1.4).reshape(grid.size)
-    free = near & (fields.parenchyma > 0) & (fields.lesion > 0) & (fields.others > 0)
-    values = np.full(grid.size, 30.0, np.float32)
-    values[free] = outline.distance(places[free.ravel()])
-    taken = np.minimum(np.minimum(fields.parenchyma, fields.lesion), fields.others)
-    return np.maximum(values, -taken), near
-
-
-def _cavity(fields: KidneyFields, outline: Outline, inside: FloatArray) -> tuple[FloatArray | None, float]:
-    """Field of the opened cavity that looks like a sinus, and its share of the outline's volume."""
-    from scipy import ndimage
-
-    grid = fields.grid
-    if not (inside <= 0).any():
-        return None, 0.0
-    core = signed_distance(Volume(inside <= 0, grid)) < -OPENING_MM
-    pieces, count = ndimage.label(core)
-    if not count:
-        return None, 0.0
-    sizes = ndimage.sum_labels(core, pieces, range(1, count + 1))
-    middles = grid.lps(np.asarray(ndimage.center_of_mass(core, pieces, range(1, count + 1))))
-    medial = -1.0 if fields.side == "left" else 1.0
-    faces_in = (middles[:, 0] - outline.centre_lps_mm[0]) * medial > -5.0
-    best = int(np.argmax(sizes * np.where(faces_in, 1.0, 0.3)))
-    grown = signed_distance(Volume(pieces == best + 1, grid)) - OPENING_MM
-    values = np.maximum(inside, grown - 0.25)
-    share = float((values <= 0).sum()) * grid.voxel_volume_ml / outline.volume_ml
-    return values, share
-
-
 def _axes(
     fields: KidneyFields, outline: Outline, cavity: FloatArray | None, share: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -212,77 +142,6 @@ def _across(vector: FloatArray, axis: FloatArray) -> FloatArray:
     return flat / (np.linalg.norm(flat) + 1e-12)
 
 
-def _model(
-    fields: KidneyFields,
-    outline: Outline,
-    axes: tuple[FloatArray, FloatArray, FloatArray],
-    variation: Variation,
-    near: npt.NDArray[np.bool_],
-) -> FloatArray:
-    """Field of the modelled sinus within the outline."""
-    frame = np.stack(axes)
-    semi = np.array([np.linalg.norm(outline.semi_axes_mm * (outline.axes @ axis)) for axis in frame])
-    shifted = np.add(MODEL_CENTRE, (0, variation.sinus_shift, 0))
-    middle = outline.centre_lps_mm + (shifted * semi) @ frame
-    size = np.asarray(MODEL_SEMI_AXES) * semi * (variation.sinus_scale, 1.0, variation.sinus_scale)
-    ellipsoid = Outline(middle, frame, size)
-    places = fields.grid.lps(np.argwhere(near))
-    values = np.full(fields.grid.size, 30.0, np.float32)
-    own = np.asarray(ellipsoid.distance(places))
-    close = own < 4.0
-    own[close] = np.maximum(own[close], outline.distance(places[close]))
-    values[near] = own
-    return values
-
-
-def _sinus(
-    fields: KidneyFields,
-    outline: Outline,
-    inside: FloatArray,
-    cavity: FloatArray | None,
-    share: float,
-    model: FloatArray,
-) -> Sinus:
-    fat = _fat(fields, outline, inside)
-    fat_share = 0.0 if fat is None else float((fat <= 0).sum()) * fields.grid.voxel_volume_ml / outline.volume_ml
-    if cavity is not None and share >= CAVITY_SHARE:
-        return Sinus(cavity if fat is None else np.minimum(cavity, fat), CAVITY, True)
-    if fat is not None and fat_share >= FAT_SHARE:
-        return Sinus(_hull_of(fields, outline, fat), FAT, True)
-    values = model
-    for part in (fat, cavity if share > 0 else None):
-        values = values if part is None else np.minimum(values, part)
-    return Sinus(values, MODEL, False)
-
-
-def _fat(fields: KidneyFields, outline: Outline, inside: FloatArray) -> FloatArray | None:
-    """Field of the deep holes of the kidney label, apart from the lesions."""
-    from scipy import ndimage
-
-    hole = (inside <= 0) & (fields.lesion > LESION_MARGIN_MM) & (fields.others > LESION_MARGIN_MM)
-    places = fields.grid.lps(np.argwhere(hole))
-    if not len(places):
-        return None
-    hole[hole] = outline.distance(places) < -DEEP_MM
-    pieces, count = ndimage.label(hole, structure=np.ones((3, 3, 3)))
-    volumes = np.bincount(pieces.ravel(), minlength=count + 1) * fields.grid.voxel_volume_ml
-    volumes[0] = 0.0
-    kept = (volumes >= 0.05)[pieces]
-    return np.where(kept, inside, np.float32(30.0)) if kept.any() else None
-
-
-def _hull_of(fields: KidneyFields, outline: Outline, fat: FloatArray) -> FloatArray:
-    """Field of the convex hull of the fat: fat surrounds the calyces and vessels of the sinus."""
-    points = inside_points(fat, fields.grid)
-    values = np.full(fields.grid.size, 30.0, np.float32)
-    low, high = fields.grid.index(points.min(axis=0) - 4.0), fields.grid.index(points.max(axis=0) + 4.0)
-    box = tuple(slice(max(0, int(a)), int(b) + 2) for a, b in zip(low, high, strict=True))
-    part = values[box]
-    index = np.indices(part.shape).reshape(3, -1).T + [s.start for s in box]
-    part[...] = hull_distance(hull_facets(points, 150), fields.grid.lps(index)).reshape(part.shape)
-    return np.minimum(np.maximum(values, -np.minimum(fields.lesion, fields.others)), fat)
-
-
 def _lips(sinus: FloatArray, grid: Geometry, outline: Outline) -> FloatArray:
     """Points of the sinus' surface that lie on the outline."""
     points = crossings(sinus, grid)
@@ -297,44 +156,3 @@ def _hidden(fields: KidneyFields, lips: FloatArray) -> tuple[str, ...]:
         for name, point in ends.items()
     }
     return tuple(name for name, gap in at.items() if gap < HIDDEN_MM)
-
-
-def given_sinus(fields: KidneyFields, mask: Volume) -> Sinus | None:
-    """A given sinus or collecting-system mask on the kidney's grid; None when it is empty there."""
-    values = on_grid(fields, mask)
-    return None if values is None else Sinus(values, GIVEN, True)
-
-
-def excretory_sinus(frame: KidneyFrame, phase: Volume, contrast_hu: float) -> Sinus | None:
-    """The lumen with contrast inside the outline; None where there is too little to be a collecting system.
-
-    Args:
-        frame: Of the kidney.
-        phase: Excretory phase in HU, in the frame of the masks.
-        contrast_hu: Brighter is contrast.
-    """
-    from scipy import ndimage
-
-    fields, grid = frame.fields, frame.fields.grid
-    hu = phase.resample_to(grid).array
-    places = grid.lps(np.argwhere(hu > contrast_hu))
-    if not len(places):
-        return None
-    bright = hu > contrast_hu
-    bright[bright] = frame.outline.distance(places) < 2.0
-    pieces, count = ndimage.label(bright & (fields.lesion > 0))
-    volumes = np.bincount(pieces.ravel(), minlength=count + 1) * grid.voxel_volume_ml
-    volumes[0] = 0.0
-    kept = (volumes >= LUMEN_ML / 10)[pieces]
-    if float(kept.sum()) * grid.voxel_volume_ml < LUMEN_ML:
-        return None
-    values = np.clip((contrast_hu - hu) / 100.0, -2.0, 2.0)
-    distance = signed_distance(Volume(kept, grid))
-    return Sinus(np.asarray(np.where(np.abs(distance) < 1.0, values, distance), np.float32), LUMEN, True)
-
-
-def on_grid(fields: KidneyFields, mask: Volume) -> FloatArray | None:
-    """Signed distance of another mask (any non-zero value) on the kidney's grid; None when it is empty there."""
-    filled = Volume((mask.array > 0).astype(np.uint8), mask.geometry)
-    near = filled.resample_to(fields.grid, nearest=True, fill=0).array > 0
-    return signed_distance(Volume(near, fields.grid)) if near.any() else None

@@ -20,7 +20,7 @@ TYPICAL_MM = (55.0, 31.0, 25.0)
 SIZE_SD, RATIO_SD, PRIOR_WEIGHT = 0.2, 0.12, 5.0
 HUBER_MM = 2.0
 ROUGHNESS = 3e-5
-RETURN = 0.03
+RETURN, SEEN_ENOUGH = 0.003, 0.85
 RELIEF_LIMIT = 0.3
 COVER_COS = float(np.cos(np.radians(15.0)))
 _POLAR, _ROUND = 91, 181
@@ -135,7 +135,8 @@ def _with_relief(ellipsoid: Outline, points: FloatArray, roughness: float) -> Ou
     flat = _harmonics(everywhere)[0]
     count = len(points)
     stiffness = roughness * ROUGHNESS * count / (4 * np.pi) * (degrees * (degrees + 1.0)) ** 2
-    normal = np.diag(stiffness) + RETURN * count / len(everywhere) * (flat.T @ flat)
+    pull = RETURN if coverage > SEEN_ENOUGH else 8 * RETURN
+    normal = np.diag(stiffness) + pull * count / len(everywhere) * (flat.T @ flat)
     height, weight, off = length - 1.0, np.ones(count), np.zeros(count)
     values: Any = np.zeros(len(degrees))
     for _ in range(4):

@@ -20,7 +20,7 @@ from ..review import (
     ScoreItem,
 )
 from .kidney_fields import KidneyFields, kidney_fields
-from .kidney_frame import KidneyFrame, excretory_sinus, given_sinus, kidney_frame, on_grid
+from .kidney_frame import KidneyFrame, kidney_frame
 from .lesions import Lesion, LesionFindings
 from .nephrometry_evidence import evidence
 from .nephrometry_perturbation import Draw, draws, values_of
@@ -44,6 +44,7 @@ from .nephrometry_scores import (
     renal_text,
     shares,
 )
+from .renal_sinus import excretory_sinus, given_sinus, on_grid
 from .volume import Volume
 
 PERTURBATIONS = 24
@@ -208,7 +209,7 @@ def _framed(
         notes = ("The given sinus mask is empty near this kidney.",)
     frame = kidney_frame(fields, sinus=given)
     if excretory is not None and given is None:
-        lumen = excretory_sinus(frame, excretory, options.contrast_hu)
+        lumen = excretory_sinus(fields, frame.outline, excretory, options.contrast_hu)
         if lumen is None:
             return frame, (*notes, f"The excretory phase shows no contrast over {options.contrast_hu:g} HU in this "
                                    "kidney; the sinus of the masks was used.")  # fmt: skip

@@ -13,10 +13,11 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 
 from .kidney_fields import KidneyFields
-from .kidney_frame import KidneyFrame, Sinus, Variation, kidney_frame
+from .kidney_frame import KidneyFrame, kidney_frame
 from .mask_fields import crossings
 from .nephrometry_readings import Readings, read
 from .nephrometry_scores import PolarExtent
+from .renal_sinus import Sinus, Variation
 from .volume import FloatArray, Geometry
 
 ANNOTATOR_MM = 0.9

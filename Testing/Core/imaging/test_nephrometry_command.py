@@ -1,0 +1,98 @@
+"""``renalclip nephrometry``: a label map in, a table and a file out; a person's mistakes are told."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from RenalCLIPCore.commands.nephrometry import COMMANDS, Nephrometry
+from RenalCLIPCore.errors import ConfigurationError, InputError, NoKidneyError, NoLesionError
+from RenalCLIPCore.imaging.volume import Volume, write_volume
+from RenalCLIPCore.review import Measured, decode
+from Testing.Core.imaging.nephrometry_toys import box, left_kidney
+
+GRID = box((52, 48, 66), (52, 48, 66), (1.5, 1.5, 3.0))
+
+
+def command(*arguments):
+    parser = argparse.ArgumentParser()
+    Nephrometry.add_arguments(parser)
+    return Nephrometry(**vars(parser.parse_args([str(item) for item in arguments])))
+
+
+@pytest.fixture
+def mask(tmp_path):
+    path = tmp_path / "mask.nii.gz"
+    write_volume(left_kidney([((30.0, 0.0, -34.0), 12.0, 2), ((0.0, 20.0, 30.0), 8.0, 3)], GRID), path)
+    return path
+
+
+def test_every_lesion_is_printed_with_its_definitions_and_written(mask, tmp_path, capsys):
+    command(mask, "--perturbations", 2, "--out", tmp_path / "out").run()
+    shown = capsys.readouterr().out
+    assert "R.E.N.A.L." in shown
+    assert "PADUA" in shown
+    assert "C-index" in shown
+    assert "band_mm 10" in shown
+    assert "not assessed" in shown
+    document = json.loads((tmp_path / "out" / "nephrometry.json").read_text())
+    assert [item["lesion"]["lesion_id"] for item in document["lesions"]] == ["L1", "L2"]
+    assert decode(Measured, document["lesions"][0]["measured"]).components[0].component == "R"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["nephrometry.json"]
+
+
+def test_one_lesion_can_be_chosen_and_definitions_changed(mask, capsys):
+    command(mask, "--perturbations", 0, "--lesion", "L2", "--band-mm", 5).run()
+    shown = capsys.readouterr().out
+    assert "L2  " in shown
+    assert "L1  " not in shown
+    assert "band_mm 5" in shown
+    with pytest.raises(NoLesionError, match="L1, L2"):
+        command(mask, "--lesion", "L9", "--perturbations", 0).run()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--perturbations", "-1"), ConfigurationError),
+        (("--band-mm", "-3"), ConfigurationError),
+        (("--diameter", "longest"), ConfigurationError),
+        (("--segmentation", "other.nii.gz"), ConfigurationError),
+        (("--vessels", "missing.nii.gz"), InputError),
+    ],
+)
+def test_impossible_arguments_are_refused(mask, arguments, error):
+    with pytest.raises(error):
+        command(mask, *arguments).run()
+
+
+def test_masks_that_cannot_be_measured_are_refused(tmp_path):
+    labels = left_kidney([], GRID)
+    cases = {
+        "no_lesion": (labels.array, NoLesionError),
+        "empty": (labels.array * 0, NoKidneyError),
+        "only_tumour": (labels.array * 2, NoKidneyError),
+        "unknown": (labels.array * 7, InputError),
+    }
+    for name, (array, error) in cases.items():
+        path = tmp_path / f"{name}.nii.gz"
+        write_volume(Volume(array.astype(np.uint8), GRID), path)
+        with pytest.raises(error):
+            command(path, "--perturbations", 0, "--out", tmp_path / "out").run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_no_study_and_a_study_without_masks_are_refused(tmp_path):
+    with pytest.raises(InputError, match="neither a label map nor a study"):
+        command(tmp_path).run()
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(InputError, match="--segmentation"):
+        command(tmp_path).run()
+    with pytest.raises(InputError, match="no such file"):
+        command(tmp_path / "nothing.nii.gz").run()
+
+
+def test_the_command_is_offered():
+    assert [Nephrometry] == COMMANDS
+    assert Nephrometry.name == "nephrometry"
