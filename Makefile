@@ -49,5 +49,27 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m Testing.Benchmarks.run
 
+# Each step stands in a folder below runs/ and is skipped where that is there; delete the folder to repeat it.
+LEARN := --cohort runs/learn/split.csv --rois runs/learn.rois
+TUNE := --iterations 50 --validation-iterations 2 --optimizer adamw --zoom-out 2 --low-precision --half-weights --threads 1
+bundle: $(READY)
+	test -d runs/segment/cases || $(BIN)/renalclip segment phantoms --out runs/segment/cases
+	test -d runs/segment/model || $(BIN)/renalclip segment train --cohort runs/segment/cases --out runs/segment/model \
+	  --spacing 2 2 3 --patch 64 64 48 --base-features 16 --epochs 24 $(TUNE) --learning-rate 0.002 --seed 7
+	test -d runs/segment/model2 || $(BIN)/renalclip segment train --cohort runs/segment/cases --out runs/segment/model2 \
+	  --from runs/segment/model --epochs 40 $(TUNE) --learning-rate 0.002 --foreground 0.8 --seed 8
+	test -d runs/segment/model3 || $(BIN)/renalclip segment train --cohort runs/segment/cases --out runs/segment/model3 \
+	  --from runs/segment/model2 --epochs 50 $(TUNE) --learning-rate 0.002 --foreground 0.66 --augmentation light --seed 9
+	test -d runs/learn || $(BIN)/renalclip phantom cohort --patients 900 --seed 1 --in-plane-mm 1.25 --lesion-only --out runs/learn
+	test -f runs/learn/split.csv || $(BIN)/renalclip cohort split --cohort runs/learn/cohort.csv --out runs/learn/split.csv \
+	  --fractions 0.85 0.15 0 --seed 1
+	$(BIN)/renalclip cohort rois --cohort runs/learn/split.csv --out runs/learn.rois
+	test -d runs/geometry || $(BIN)/renalclip train multitask --preset phantom-demo-geometry $(LEARN) --out runs/geometry
+	test -d runs/demo || $(BIN)/renalclip train multitask --preset phantom-demo --initial runs/geometry $(LEARN) --out runs/demo
+	$(BIN)/renalclip bundle export --run runs/demo $(LEARN) --out runs/demo.bundle --overwrite --name phantom-demo \
+	  --version 1.0 --phantom --training-data "Digital renal phantoms (renalclip phantom cohort, internal site, seed 1), four phases."
+	$(BIN)/renalclip bundle assemble --bundle runs/demo.bundle --segmentation runs/segment/model3 \
+	  --out Resources/bundles/phantom-demo --overwrite
+
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -34,7 +34,10 @@ def test_a_command_that_is_missing_exits_with_2(capsys):
 def test_an_interrupted_command_leaves_nothing_half_written(tmp_path, number):
     out = tmp_path / "phantom"
     command = [sys.executable, "-m", "RenalCLIPCore.cli", "phantom", "study", "--seed", "1", "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # a test run in the background ignores interrupts, and children inherit that
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.02)
