@@ -35,7 +35,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/renalclip phantom study --seed 2026 --out demo/dicom --truth demo/truth.json
+	test -d demo/dicom || $(BIN)/renalclip phantom study --seed 2026 --out demo/dicom --truth demo/truth.json
 	$(BIN)/renalclip review demo/dicom --out demo
 
 test: $(READY)
