@@ -28,7 +28,7 @@ def grid_around(low, high, spacing=(1.0, 1.0, 2.0)) -> Geometry:
 def box(below, above, spacing=(1.0, 1.0, 2.0), sign=1.0) -> Geometry:
     """A grid that reaches ``below`` and ``above`` mm from the kidney's centre."""
     centre = CENTRE * (sign, 1, 1)
-    return grid_around(np.subtract(centre, below) + (0.37, 0.21, 0.83), np.add(centre, above), spacing)
+    return grid_around(np.add(np.subtract(centre, below), (0.37, 0.21, 0.83)), np.add(centre, above), spacing)
 
 
 def positions(grid: Geometry) -> np.ndarray:
