@@ -2,7 +2,9 @@
 
 Surfaces are moved by a smooth random displacement: a common part (one annotator draws wider) and a local one, and
 across thick slices by the uncertainty of where a structure ends between them. The draws are measured on a coarser
-grid; only their difference from the undisturbed coarse reading is added to the fine one.
+grid; only their difference from their own median is added to the fine reading, because a largest diameter grows and a
+shortest distance shrinks on average when any surface is roughened. Three annotators of one KiTS case differ by 0.4 to
+0.8 mm (standard deviation of the surface), about half of it in common.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from .nephrometry_scores import PolarExtent
 from .renal_sinus import Sinus, Variation
 from .volume import FloatArray, Geometry
 
-ANNOTATOR_MM = 0.9
+ANNOTATOR_MM = 0.8
 COMMON_SHARE = 0.5
 LOCAL_MM = 6.0
 SLICE_SHARE = 0.25
@@ -68,8 +70,7 @@ def draws(
     generator = np.random.default_rng(seed)
     fields = frame.fields.coarse(max(COARSE_MM, _coarse_step(frame.fields)))
     sinus = _coarse_sinus(frame, fields)
-    base = values_of(read(kidney_frame(fields, start=frame.outline, sinus=sinus, points=400)))
-    fine, found = values_of(readings), []
+    found = []
     amplitudes = [_amplitude(fields, values) for values in (fields.parenchyma, fields.lesion, fields.others)]
     for number in range(count):
         if progress is not None:
@@ -84,8 +85,8 @@ def draws(
         if not len(crossings(moved.lesion, moved.grid)):
             continue
         disturbed = kidney_frame(moved, start=frame.outline, variation=variation, sinus=own, points=400)
-        found.append(_shifted(fine, values_of(read(disturbed)), base))
-    return found
+        found.append(values_of(read(disturbed)))
+    return _centred(found, values_of(readings))
 
 
 def _coarse_step(fields: KidneyFields) -> float:
@@ -126,22 +127,28 @@ def _displacement(grid: Geometry, generator: np.random.Generator) -> FloatArray:
     return np.asarray(local + np.float32(np.sqrt(COMMON_SHARE) * generator.standard_normal()), np.float32)
 
 
-def _shifted(fine: Draw, moved: Draw, base: Draw) -> Draw:
-    """The fine values plus the change from the undisturbed coarse ones."""
-    return Draw(
-        {
-            name: fine.diameters_mm[name] + moved.diameters_mm[name] - base.diameters_mm[name]
-            for name in fine.diameters_mm
-        },
-        float(np.clip(fine.outside + moved.outside - base.outside, 0.0, 1.0)),
-        max(0.0, fine.near_mm + moved.near_mm - base.near_mm),
-        fine.front_mm + moved.front_mm - base.front_mm,
-        fine.hilar_mm + moved.hilar_mm - base.hilar_mm,
-        _shifted_extent(fine.patient, moved.patient, base.patient),
-        _shifted_extent(fine.kidney, moved.kidney, base.kidney),
-    )
+def _centred(found: list[Draw], fine: Draw) -> list[Draw]:
+    """The draws moved so that each value's median is the fine value."""
+    if not found:
+        return []
+    names = tuple(fine.diameters_mm)
+    rows = np.array([_row(draw, names) for draw in found])
+    return [_draw(row, names) for row in _row(fine, names) + rows - np.median(rows, axis=0)]
 
 
-def _shifted_extent(fine: PolarExtent, moved: PolarExtent, base: PolarExtent) -> PolarExtent:
-    parts = [f + m - b for f, m, b in zip(astuple(fine), astuple(moved), astuple(base), strict=True)]
-    return PolarExtent(parts[0], parts[1], parts[2], parts[3], float(np.clip(parts[4], 0.0, 1.0)))
+def _row(draw: Draw, names: tuple[str, ...]) -> FloatArray:
+    scalars = (draw.outside, draw.near_mm, draw.front_mm, draw.hilar_mm)
+    lengths = [draw.diameters_mm[name] for name in names]
+    return np.array([*scalars, *astuple(draw.patient), *astuple(draw.kidney), *lengths])
+
+
+def _draw(row: FloatArray, names: tuple[str, ...]) -> Draw:
+    values = [float(value) for value in row]
+    outside, near, front, hilar = values[:4]
+    lengths = {name: max(0.0, value) for name, value in zip(names, values[14:], strict=True)}
+    patient, kidney = _extent(values[4:9]), _extent(values[9:14])
+    return Draw(lengths, min(max(outside, 0.0), 1.0), max(near, 0.0), front, hilar, patient, kidney)
+
+
+def _extent(values: list[float]) -> PolarExtent:
+    return PolarExtent(values[0], values[1], values[2], values[3], min(max(values[4], 0.0), 1.0))
