@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 from . import __version__
 from .errors import RenalCLIPError
 
-_GROUPS = ("review", "study", "phantom", "segment", "train", "bundle", "evaluate", "serve")
+_GROUPS = ("review", "nephrometry", "study", "phantom", "segment", "train", "bundle", "evaluate", "serve")
 
 
 class Command(Protocol):
