@@ -325,6 +325,7 @@ class Session:
 
     def write(self, stage: Path, folder: Path) -> CaseReview:
         """Write everything into ``stage``, whose entries will move into ``folder``; returns the review as written."""
+        from .exchange.evidence_pictures import evidence_pictures
         from .exchange.html import STUDY, write_html, write_pictures
         from .exchange.pictures import key_pictures
 
@@ -339,6 +340,9 @@ class Session:
             maps = tuple(v for name, v in self._maps.items() if name.startswith(f"explanation-{lesion_id}-"))
             primary = item.review.primary
             drawn = key_pictures(case.volumes, labels, item.target.used.lps_mm, maps, survey=primary)
+            if labels is not None and (primary or item.review.label == "tumour"):
+                title = case.study.reference.phase.words.split(" ")[0]
+                drawn |= evidence_pictures(item.review.measured, labels, case.reference, title)
             pictures[lesion_id] = drawn
             self._replace(lesion_id, replace(item.review, pictures=write_pictures(drawn, stage, lesion_id)))
         if not self.readings:

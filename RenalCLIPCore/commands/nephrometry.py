@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ..imaging.lesions import Lesion
     from ..imaging.nephrometry_scores import NephrometryOptions
     from ..imaging.volume import Volume
-    from ..review import Measured
+    from ..review import LesionReview, Measured
+
+DATA_FILE, PAGE_FILE = "nephrometry.json", "nephrometry.html"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Nephrometry:
         parser.add_argument("--contrast-hu", type=float, help="urine with contrast is brighter (default: 250)")
         parser.add_argument("--contact-mm", type=float, help="surfaces nearer than this touch (default: 1)")
         parser.add_argument("--step-mm", type=float, help="grid of the measurements (default: 1)")
-        parser.add_argument("--out", type=Path, metavar="DIR", help="write nephrometry.json there")
+        parser.add_argument("--out", type=Path, metavar="DIR", help="write nephrometry.json and nephrometry.html there")
 
     def run(self) -> None:
         """Measure, print and write."""
@@ -85,7 +87,7 @@ class Nephrometry:
         ]  # fmt: skip
         print("\n\n".join(table(lesion, item) for lesion, item in found))
         if self.out is not None:
-            _write(self.out, found)
+            _write(self.out, found, labels, findings.notes, excretory)
 
     def _chosen(self, lesions: tuple[Lesion, ...]) -> tuple[Lesion, ...]:
         if not lesions:
@@ -154,17 +156,36 @@ def table(lesion: Lesion, found: Measured) -> str:
     return "\n".join(lines)
 
 
-def _write(folder: Path, found: list[tuple[Lesion, Measured]]) -> None:
+def _write(
+    folder: Path, found: list[tuple[Lesion, Measured]], labels: Volume, notes: tuple[str, ...], scan: Volume | None
+) -> None:
+    """The measurements as JSON, and a page that shows what was measured."""
     import json
     from dataclasses import asdict
 
-    from ..output import staged
+    from ..exchange.evidence_pictures import evidence_pictures
+    from ..exchange.html import render_nephrometry
+    from ..output import staged, write_text
     from ..review import encode
 
     document = [{"lesion": asdict(lesion), "measured": encode(item)} for lesion, item in found]
-    with staged(folder) as stage:
-        (stage / "nephrometry.json").write_text(json.dumps({"version": "1.0", "lesions": document}, indent=1) + "\n",
-                                                encoding="utf-8")  # fmt: skip
+    title = "" if scan is None else "delayed"
+    pictures = {lesion.lesion_id: evidence_pictures(item, labels, scan, title) for lesion, item in found}
+    page = render_nephrometry([_reviewed(lesion, item) for lesion, item in found], notes, pictures)
+    with staged(folder, last=DATA_FILE) as stage:
+        write_text(stage / PAGE_FILE, page)
+        write_text(stage / DATA_FILE, json.dumps({"version": "1.0", "lesions": document}) + "\n")
+
+
+def _reviewed(lesion: Lesion, found: Measured) -> LesionReview:
+    from ..review import Absent, Centre, LesionReview
+
+    unread = Absent("only the masks were measured")
+    centre = Centre(lesion.centre_lps_mm, "segmentation", "RenalCLIP", "", "largest axial area")
+    return LesionReview(
+        lesion.lesion_id, lesion.side, lesion.label, False, lesion.volume_ml, lesion.largest_diameter_mm,
+        lesion.axial_diameter_mm, centre, centre, unread, unread, found, unread,
+    )  # fmt: skip
 
 
 COMMANDS: list[Any] = [Nephrometry]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import __version__
 from ..errors import OutputError
 from ..resources import resources
-from ..review import Absent, CaseReview
+from ..review import Absent, CaseReview, LesionReview
 from . import figures, page
+from .evidence_pictures import evidence_captions
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -45,11 +47,21 @@ def render_html(review: CaseReview, pictures: Pictures) -> str:
         pictures: PNG or JPEG bytes by lesion id and picture name (see :func:`.pictures.key_pictures`); those under
             ``study`` show a study in which no lesion was found. Anything that is neither PNG nor JPEG is left out.
     """
-    embedded = {
-        owner: {name: picture for name, data in items.items() if (picture := embed(data))}
-        for owner, items in pictures.items()
-    }
-    return _environment().get_template("review.html.j2").render(review=review, pictures=embedded, STUDY=STUDY)
+    return (
+        _environment().get_template("review.html.j2").render(review=review, pictures=_embedded(pictures), STUDY=STUDY)
+    )
+
+
+def render_nephrometry(lesions: Sequence[LesionReview], notes: Sequence[str], pictures: Pictures) -> str:
+    """The page of lesions that were measured but not read by a network.
+
+    Args:
+        lesions: Their reviews, without a prediction.
+        notes: On the masks as a whole.
+        pictures: As for :func:`render_html`.
+    """
+    template = _environment().get_template("nephrometry.html.j2")
+    return template.render(lesions=lesions, notes=notes, version=__version__, pictures=_embedded(pictures))
 
 
 def write_html(review: CaseReview, folder: Path, out: Path, pictures: Pictures | None = None) -> Path:
@@ -117,6 +129,13 @@ def embed(data: bytes) -> EmbeddedPicture | None:
     return EmbeddedPicture(f"data:{kind[1]};base64,{base64.b64encode(data).decode('ascii')}", width, height)
 
 
+def _embedded(pictures: Pictures) -> dict[str, dict[str, EmbeddedPicture]]:
+    return {
+        owner: {name: picture for name, data in items.items() if (picture := embed(data))}
+        for owner, items in pictures.items()
+    }
+
+
 def _write(path: Path, data: bytes) -> None:
     partial = path.with_name(f".partial-{path.name}")
     try:
@@ -148,7 +167,7 @@ def _environment() -> Environment:
             "predicted_class", "study_checks", "trained_on_phantoms",
         )
     }  # fmt: skip
-    environment.globals.update(names, figures=figures)
+    environment.globals.update(names, figures=figures, evidence_captions=evidence_captions)
     for name in (
         "present",
         "percent",
@@ -157,6 +176,7 @@ def _environment() -> Environment:
         "centre_words",
         "peak_words",
         "phase_words",
+        "point_words",
         "task_words",
         "when_words",
     ):

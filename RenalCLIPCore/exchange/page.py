@@ -142,6 +142,13 @@ def headlines(lesion: LesionReview) -> list[Headline]:
     return found
 
 
+def point_words(component: MeasuredComponent) -> str:
+    """Probability of each class of a measured component when the masks vary, for instance ``1 point 93 %, ...``."""
+    shares = component.point_probabilities
+    said = [f"{name} point{'s' if name != '1' else ''}" if name.isdigit() else name for name in shares]
+    return ", ".join(f"{name} {percent(share)}" for name, share in zip(said, shares.values(), strict=True))
+
+
 def verdict(prediction: BinaryPrediction) -> str:
     """The class on the probability's side of the threshold."""
     return prediction.positive if prediction.probability >= prediction.threshold else prediction.negative

@@ -15,6 +15,7 @@ from .volume import FloatArray, Geometry
 
 OUTLINE_POINTS = 300
 SHELL_CELLS = 18
+SHOWN_MM, PART_MM = 2.0, 7.0
 AXIAL = np.array([0.0, 0.0, 1.0])
 
 
@@ -33,7 +34,7 @@ def evidence(frame: KidneyFrame, readings: Readings, scored: str) -> dict[str, E
         "E": Evidence(shells=_outside_shell(frame)),
         "N": Evidence(
             segments=(_segment("shortest distance to the sinus or collecting system", readings.near),),
-            shells=_shell("sinus or collecting system", frame.sinus.values, frame.fields.grid),
+            shells=_sinus_shells(frame, readings.near),
         ),
         "A": Evidence(
             planes=(_plane("coronal plane of the kidney", frame.centre_lps_mm, frame.front),), points=(centroid,)
@@ -81,6 +82,21 @@ def _outside_shell(frame: KidneyFrame) -> tuple[EvidenceShell, ...]:
     depth = frame.outline.distance(grid.lps(np.argwhere(near)))
     values[near] = np.maximum(frame.fields.lesion[near], -depth)
     return _shell("part outside the native outline", values, grid)
+
+
+def _sinus_shells(frame: KidneyFrame, near: Diameter) -> tuple[EvidenceShell, ...]:
+    """Surface of the sinus; where that is too coarse to show what the lesion is near to, that part on its own too."""
+    values, grid = frame.sinus.values, frame.fields.grid
+    whole = _shell("sinus or collecting system", values, grid)
+    vertices = [vertex for shell in whole for vertex in shell.vertices_lps_mm]
+    if vertices and np.linalg.norm(np.subtract(vertices, near.end_lps_mm), axis=1).min() <= SHOWN_MM:
+        return whole
+    index = np.rint(grid.index(near.end_lps_mm)).astype(int)
+    reach = max(1, round(PART_MM / grid.spacing_mm[0]))
+    box = tuple(slice(max(0, i - reach), i + reach + 1) for i in index)
+    part = np.full(values.shape, FAR_MM, np.float32)
+    part[box] = values[box]
+    return (*whole, *_shell("sinus or collecting system, nearest part", part, grid))
 
 
 def _shell(name: str, values: FloatArray, grid: Geometry) -> tuple[EvidenceShell, ...]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from RenalCLIPCore.exchange.pictures import heat_colours, key_pictures, outline, position_text, survey_planes, windowed
+from RenalCLIPCore.exchange.drawing import position_text
+from RenalCLIPCore.exchange.pictures import heat_colours, key_pictures, outline, survey_planes, windowed
 from RenalCLIPCore.exchange.planes import Plane, View, body_box, sample, sample_label
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import Geometry, Volume
