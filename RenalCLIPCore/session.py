@@ -397,7 +397,7 @@ class Session:
         findings = self._case.findings
         if findings is None or target.lesion is None:
             return None
-        return Volume(findings.components.array == target.lesion.number, findings.components.geometry)
+        return findings.mask(target.lesion)
 
     def _replace(self, lesion_id: str, review: LesionReview) -> None:
         self.readings[lesion_id] = replace(self.readings[lesion_id], review=review)

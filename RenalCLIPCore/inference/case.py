@@ -180,9 +180,9 @@ def attenuation_hu(case: Case, target: Target) -> dict[str, float]:
     """Mean attenuation of a lesion's mask in each phase that covers it, by phase."""
     if target.lesion is None or case.findings is None:
         return {}
-    components = case.findings.components
-    voxels = np.argwhere(components.array == target.lesion.number)
-    positions = components.geometry.lps(voxels[:: max(1, len(voxels) // MAXIMUM_SAMPLES)])
+    mask = case.findings.mask(target.lesion)
+    voxels = np.argwhere(mask.array)
+    positions = mask.geometry.lps(voxels[:: max(1, len(voxels) // MAXIMUM_SAMPLES)])
     means = {}
     for phase, volume in case.volumes.items():
         index = np.rint(volume.geometry.index(positions)).astype(int)

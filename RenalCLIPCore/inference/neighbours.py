@@ -20,6 +20,7 @@ def neighbours(bundle: Bundle, output: NetworkOutput, count: int = DEFAULT_COUNT
     embedding = output.mean_embedding
     if bundle.index is None or embedding is None:
         return Absent("The model bundle carries no index of cases.")
-    similarities = bundle.index.embeddings @ embedding
+    # in the index's own precision: widening it would copy all of it
+    similarities = bundle.index.embeddings @ embedding.astype(bundle.index.embeddings.dtype)
     best = np.argsort(-similarities, kind="stable")[:count]
     return tuple(Neighbour(bundle.index.case_ids[i], float(similarities[i]), dict(bundle.index.facts[i])) for i in best)

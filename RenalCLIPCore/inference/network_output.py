@@ -82,14 +82,14 @@ def run_networks(bundle: Bundle, rois: Mapping[str, npt.NDArray[np.float32]]) ->
     fused = fused_phases(bundle.manifest.fusion, phases)
     rows = [phases.index(phase) for phase in fused]
     x = _batch(bundle, [rois[phase] for phase in phases])
-    activations = {"": _activation(bundle, bundle.encoder, x)}
+    activations = {"": _activation(bundle.encoder, x)}
     features = _features(bundle.encoder, activations[""])
     logits = {}
     for task in bundle.manifest.tasks:
         task_features = features[rows]
         if task.own_encoder:
             encoder = bundle.task_encoders[task.name]
-            activations[task.name] = _activation(bundle, encoder, x[rows])
+            activations[task.name] = _activation(encoder, x[rows])
             task_features = _features(encoder, activations[task.name])
         logits[task.name] = _array(bundle.heads[task.name](task_features))
     embeddings = _array(bundle.encoder.project(features)) if bundle.encoder.embedding_dim else None
@@ -125,10 +125,10 @@ def _batch(bundle: Bundle, rois: list[npt.NDArray[np.float32]]) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last_3d)
 
 
-def _activation(bundle: Bundle, encoder: RenalEncoder, x: torch.Tensor) -> torch.Tensor:
-    from ..models.encoder import computing
+def _activation(encoder: RenalEncoder, x: torch.Tensor) -> torch.Tensor:
+    import torch
 
-    with computing(bundle.precision, bundle.device):
+    with torch.no_grad():
         return encoder.activation(x, KEPT_STAGE).float()
 
 

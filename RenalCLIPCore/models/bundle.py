@@ -33,7 +33,7 @@ from .bundle_parts import (
     write_prompts,
     write_statistics,
 )
-from .encoder import Precision, RenalEncoder
+from .encoder import Precision, RenalEncoder, accelerated
 from .feature_statistics import FeatureStatistics
 from .manifest import MANIFEST_FILE, BundleManifest, Task, read_manifest
 from .weights import check_architecture, empty_encoder, fill, listed, make_head, read_tensors, save_tensors
@@ -84,7 +84,7 @@ class Bundle:
         index: Cases to compare with, or None.
         statistics: Of the training features, or None.
         device: Where the networks are.
-        precision: How they compute.
+        precision: How they compute; ``fast`` encoders are :func:`accelerated`.
     """
 
     folder: Path
@@ -128,6 +128,8 @@ class Bundle:
         networks: tuple[Any, ...] = (encoder, *own.values(), *heads.values())
         for network in networks:
             network.eval().requires_grad_(False).to(where).to(memory_format=torch.channels_last_3d)
+        if Precision(precision) is Precision.FAST:
+            encoder, own = accelerated(encoder), {name: accelerated(item) for name, item in own.items()}
         return Bundle(
             folder,
             manifest,

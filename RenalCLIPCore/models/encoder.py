@@ -6,8 +6,8 @@ checkpoints, except that their ``global_embedding.head`` is called ``projection`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
+import itertools
 from enum import StrEnum
 from typing import Any
 
@@ -16,25 +16,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 NETWORK_SHAPE_XYZ = (128, 128, 32)
 
 
 class Precision(StrEnum):
-    """How inference computes: ``exact`` in float32, ``fast`` in bfloat16 where autocast allows it."""
+    """How inference computes: ``exact`` in float32, ``fast`` mostly in bfloat16 (:func:`accelerated`)."""
 
     EXACT = "exact"
     FAST = "fast"
-
-
-@contextmanager
-def computing(precision: Precision, device: torch.device, *, gradients: bool = False) -> Iterator[None]:
-    """Context of every inference: no gradients unless asked for, and autocast to bfloat16 in the fast mode."""
-    with (
-        torch.set_grad_enabled(gradients),
-        torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision is Precision.FAST),
-    ):
-        yield
 
 
 def network_input(rois: npt.NDArray[np.float32], crop: tuple[int, int, int] = NETWORK_SHAPE_XYZ) -> Tensor:
@@ -109,7 +100,7 @@ class RenalEncoder(nn.Module):
         return 8 * self.width
 
     @property
-    def layers(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+    def layers(self) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential, nn.Sequential]:
         """The four stages."""
         return self.layer1, self.layer2, self.layer3, self.layer4
 
@@ -160,6 +151,46 @@ class RenalEncoder(nn.Module):
     def embed(self, x: Tensor) -> Tensor:
         """(B, 1, z, x, y) -> L2-normalised embeddings (B, embedding_dim)."""
         return self.project(self(x))
+
+
+class _Cast(nn.Module):
+    """Turns a tensor into another floating-point type."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The tensor in the other type."""
+        return x.to(self.dtype)
+
+
+def accelerated(encoder: RenalEncoder) -> RenalEncoder:
+    """A copy for fast inference, about 2.5 times faster than float32 on CPUs that compute in bfloat16.
+
+    Batch norms are folded into the convolutions. The stem and the first three stages, which do nearly all the work,
+    compute in bfloat16; the fourth stage and the projection, from which explanations take their gradients, in float32.
+    Activations and features differ from the exact ones by less than 1 %.
+
+    Args:
+        encoder: In evaluation mode.
+    """
+    fast = copy.deepcopy(encoder)
+    _fold_batch_norm(fast, "1")
+    for block in itertools.chain.from_iterable(fast.layers):
+        _fold_batch_norm(block, "1")
+        _fold_batch_norm(block, "2")
+    for part in (fast.conv1, *fast.layers[:3]):
+        part.to(torch.bfloat16)
+    fast.register_module("conv1", nn.Sequential(_Cast(torch.bfloat16), fast.conv1))
+    fast.layer4 = nn.Sequential(_Cast(torch.float32), *fast.layer4)
+    return fast
+
+
+def _fold_batch_norm(module: nn.Module, number: str) -> None:
+    conv, norm = getattr(module, f"conv{number}"), getattr(module, f"bn{number}")
+    module.register_module(f"conv{number}", fuse_conv_bn_eval(conv, norm))
+    module.register_module(f"bn{number}", nn.Identity())
 
 
 def stage_stride(stage: int) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,8 +26,9 @@ from RenalCLIPCore.imaging.importing import ImportOptions, import_study, parse_p
 from RenalCLIPCore.imaging.study import Phase, is_study, read_study
 from RenalCLIPCore.imaging.volume import Geometry, Volume, write_volume
 from Testing.Core.imaging import dicom_files as files
+from Testing.Core.real_data import REAL_DATA
 
-REAL = Path("/work/shared/data/ct")
+REAL = REAL_DATA / "ct"
 GRID = Geometry.from_components((24, 20, 10), (0.8, 1.2, 2.5), (-12, -30, 100), np.eye(3))
 DESCRIPTIONS = {"N": "nativ", "A": "arteriell", "V": "portalvenös", "D": "Spätphase"}
 
@@ -325,7 +325,7 @@ def picture(folder):
         (mr, ModalityError, "modality MR"),
         (two_patients, MixedPatientsError, "more than one patient"),
         (only_native, MissingPhaseError, "non-contrast"),
-        (truncated, InputError, "A0002 is a truncated"),
+        (truncated, InputError, "File 3 of 10 .* is a truncated"),
         (huge, GeometryError, "more than can be held"),
         (duplicate, SliceGapError, "two different slices"),
         (apart, GridMismatchError, "does not overlap"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,9 @@ from RenalCLIPCore.imaging.lesions import find_lesions
 from RenalCLIPCore.imaging.orientation import reorient
 from RenalCLIPCore.imaging.volume import Geometry, Volume, read_volume
 from Testing.Core.imaging.kidney_toys import TOY_GRID, ellipsoid
+from Testing.Core.real_data import REAL_DATA
 
-KITS = Path("/work/shared/data/masks_kits23")
+KITS = REAL_DATA / "masks_kits23"
 FINE = Geometry.from_components((110, 50, 60), (2.0, 2.0, 2.0), (-109.0, -49.0, -59.0), np.eye(3))
 ORIENTATIONS = [
     "".join(letters) for axes in itertools.permutations(("LR", "PA", "SI")) for letters in itertools.product(*axes)
@@ -103,6 +103,16 @@ def test_storage_order_changes_nothing(code):
         assert a.axial_diameter_mm == pytest.approx(b.axial_diameter_mm, abs=1e-6)
     assert found.kidney_volumes_ml == pytest.approx(reference.kidney_volumes_ml)
     assert np.array_equal(found.components.canonical().array, reference.components.array)
+
+
+@pytest.mark.parametrize("code", ORIENTATIONS[::11])
+def test_the_mask_of_a_lesion_holds_all_its_voxels_and_no_others(code):
+    found = find_lesions(reorient(with_lesions(), code))
+    for lesion in found.lesions:
+        mask = found.mask(lesion)
+        whole = found.components.geometry.lps(np.argwhere(found.components.array == lesion.number))
+        assert np.allclose(mask.geometry.lps(np.argwhere(mask.array)), whole)
+        assert mask.array.size < found.components.array.size / 3
 
 
 @settings(max_examples=8, deadline=None)
