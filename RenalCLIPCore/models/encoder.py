@@ -153,6 +153,33 @@ class RenalEncoder(nn.Module):
         return self.project(self(x))
 
 
+class _FoldedStem(nn.Module):
+    """The stem's 7x7x7 convolution of one channel in strides of 2, as a 4x4x4 one of eight channels, in bfloat16.
+
+    Channel (a, b, c) holds the voxels at even (0) or odd (1) places along the three axes. The values are the same;
+    convolutions in bfloat16 want several channels, and run four times faster on them.
+    """
+
+    def __init__(self, conv: nn.Conv3d) -> None:
+        super().__init__()
+        weight = _even_and_odd(functional.pad(conv.weight, (1, 0) * 3))
+        self.weight = nn.Parameter(weight.to(torch.bfloat16), requires_grad=False)
+        self.bias = None if conv.bias is None else nn.Parameter(conv.bias.to(torch.bfloat16), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> (B, width, ceil(D / 2), ceil(H / 2), ceil(W / 2))."""
+        even = functional.pad(x, [n for size in reversed(x.shape[2:]) for n in (0, size % 2)])
+        channels = _even_and_odd(even.to(torch.bfloat16)).contiguous(memory_format=torch.channels_last_3d)
+        return functional.conv3d(channels, self.weight, self.bias, padding=2)[:, :, :-1, :-1, :-1]
+
+
+def _even_and_odd(x: Tensor) -> Tensor:
+    """(B, 1, 2D, 2H, 2W) -> (B, 8, D, H, W)."""
+    batch, _, *space = x.shape
+    halves = [n for size in space for n in (size // 2, 2)]
+    return x.reshape(batch, *halves).permute(0, 2, 4, 6, 1, 3, 5).flatten(1, 3)
+
+
 class _Cast(nn.Module):
     """Turns a tensor into another floating-point type."""
 
@@ -166,7 +193,7 @@ class _Cast(nn.Module):
 
 
 def accelerated(encoder: RenalEncoder) -> RenalEncoder:
-    """A copy for fast inference, about 2.5 times faster than float32 on CPUs that compute in bfloat16.
+    """A copy for fast inference, about four times faster than float32 on CPUs that compute in bfloat16.
 
     Batch norms are folded into the convolutions. The stem and the first three stages, which do nearly all the work,
     compute in bfloat16; the fourth stage and the projection, from which explanations take their gradients, in float32.
@@ -180,9 +207,9 @@ def accelerated(encoder: RenalEncoder) -> RenalEncoder:
     for block in itertools.chain.from_iterable(fast.layers):
         _fold_batch_norm(block, "1")
         _fold_batch_norm(block, "2")
-    for part in (fast.conv1, *fast.layers[:3]):
-        part.to(torch.bfloat16)
-    fast.register_module("conv1", nn.Sequential(_Cast(torch.bfloat16), fast.conv1))
+    fast.register_module("conv1", _FoldedStem(fast.conv1))
+    for layer in fast.layers[:3]:
+        layer.to(torch.bfloat16)
     fast.layer4 = nn.Sequential(_Cast(torch.float32), *fast.layer4)
     return fast
 

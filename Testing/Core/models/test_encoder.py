@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from torch.nn import functional
 
@@ -107,13 +108,14 @@ def test_initial_weights_follow_the_seed_and_the_documented_spread():
     assert torch.count_nonzero(other.bias) == 0
 
 
-def test_the_accelerated_copy_computes_in_bfloat16_and_stays_near_the_exact_features():
+@pytest.mark.parametrize("depth", [8, 9])
+def test_the_accelerated_copy_computes_in_bfloat16_and_stays_near_the_exact_features(depth):
     encoder = RenalEncoder(4, 8, torch.Generator().manual_seed(0)).eval()
     for module in encoder.modules():
         if isinstance(module, torch.nn.BatchNorm3d):
             module.running_mean.normal_(0, 0.1, generator=torch.Generator().manual_seed(2))
             module.running_var.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(3))
-    x = torch.rand(2, 1, 8, 32, 32, generator=torch.Generator().manual_seed(1))
+    x = torch.rand(2, 1, depth, 32, 33, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         fast = accelerated(encoder)
         wanted, found = encoder(x), fast(x)
