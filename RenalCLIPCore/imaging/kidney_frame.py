@@ -89,10 +89,10 @@ def kidney_frame(
     model = modelled(fields, outline, (long, hilar, front), variation, near)
     model_lips = _lips(model, fields.grid, outline)
     lips = model_lips
-    if share >= CAVITY_SHARE and cavity is not None:
+    if share >= variation.enough * CAVITY_SHARE and cavity is not None:
         lips = _lips(cavity, fields.grid, outline)
         lips = model_lips if len(lips) < 10 else lips
-    given, sinus = sinus, sinus or best_sinus(fields, outline, inside, cavity, share, model)
+    given, sinus = sinus, sinus or best_sinus(fields, outline, inside, cavity, share, model, variation.enough)
     if not len(lips):
         reach = 0.33 * outline.semi_axes_mm[0] * long
         gate = outline.centre_lps_mm + 0.9 * outline.semi_axes_mm[1] * hilar

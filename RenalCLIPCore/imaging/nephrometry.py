@@ -239,7 +239,7 @@ def _r(context: Context, options: NephrometryOptions, scored: str) -> MeasuredCo
     lengths = {name: item.length_mm for name, item in context.readings.diameters.items()}
     value = lengths[scored]
     points = r_points(value)
-    where = "in space" if scored == "space" else f"in a {scored} plane"
+    where = "in space" if scored == "space" else f"in {'an' if scored == 'axial' else 'a'} {scored} plane"
     return _component(
         context, "R", value, "mm", points, LABELS["R"][points - 1], nearest(value, R_CUTS_MM),
         f"largest diameter of the lesion's surface {where}", _counted(context, options, "R"), lengths,

@@ -132,7 +132,7 @@ def _plane(name: str, at: FloatArray, normal: FloatArray) -> EvidencePlane:
 
 
 def _words(name: str, scored: str) -> str:
-    where = "in space" if name == "space" else f"in a {name} plane"
+    where = "in space" if name == "space" else f"in {'an' if name == 'axial' else 'a'} {name} plane"
     return f"largest diameter {where}" + (" (scores R)" if name == scored else "")
 
 

@@ -28,7 +28,7 @@ LOCAL_MM = 6.0
 SLICE_SHARE = 0.25
 COARSE_MM = 2.0
 MAXIMUM_VOXELS = 400_000
-SINUS_SD, SINUS_SHIFT_SD, ROUGHNESS_SD = 0.12, 0.06, 0.8
+SINUS_SD, SINUS_SHIFT_SD, ROUGHNESS_SD, ENOUGH_SD = 0.12, 0.06, 0.8, 0.3
 
 Progress = Callable[[float, str], None]
 
@@ -80,6 +80,7 @@ def draws(
             sinus_scale=float(np.exp(generator.normal(0, SINUS_SD))),
             sinus_shift=float(generator.normal(0, SINUS_SHIFT_SD)),
             roughness=float(np.exp(generator.normal(0, ROUGHNESS_SD))),
+            enough=float(np.exp(generator.normal(0, ENOUGH_SD))),
         )
         own = None if sinus is None else replace(sinus, values=sinus.values + np.float32(generator.normal(0, 0.5)))
         if not len(crossings(moved.lesion, moved.grid)):

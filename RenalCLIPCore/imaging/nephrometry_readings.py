@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from .nephrometry_scores import PolarExtent
 from .volume import FloatArray, Geometry
 
 PLANES = ("sagittal", "coronal", "axial")
-TURNS = 180
+TURNS = 60
+FEW = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +116,6 @@ def _plane_diameter(lesion: FloatArray, grid: Geometry, axis: int) -> Diameter:
 
 
 def _nearness(frame: KidneyFrame, surface: FloatArray, volume: FloatArray) -> Diameter:
-    from scipy.spatial import KDTree
-
     grid, sinus = frame.fields.grid, frame.sinus.values
     depth = sample(sinus, grid, volume)
     if depth.min() <= 0:
@@ -125,9 +124,18 @@ def _nearness(frame: KidneyFrame, surface: FloatArray, volume: FloatArray) -> Di
     wall = crossings(sinus, grid)
     if not len(wall) or not len(surface):
         return Diameter(float(depth.min()), volume[int(depth.argmin())], volume[int(depth.argmin())])
-    gaps, which = KDTree(wall).query(surface)
+    return _shortest(surface, wall)
+
+
+def _shortest(first: FloatArray, second: FloatArray) -> Diameter:
+    """Shortest segment between two clouds of points; a few points bound the search for all."""
+    from scipy.spatial import KDTree
+
+    tree = KDTree(second)
+    limit = float(tree.query(spread(first, FEW))[0].min()) + 1e-6
+    gaps, which = tree.query(first, distance_upper_bound=limit)
     best = int(gaps.argmin())
-    return Diameter(float(gaps[best]), surface[best], wall[which[best]])
+    return Diameter(float(gaps[best]), first[best], second[which[best]])
 
 
 def _polar(frame: KidneyFrame, axis: FloatArray, surface: FloatArray, volume: FloatArray) -> PolarExtent:
@@ -140,14 +148,11 @@ def _polar(frame: KidneyFrame, axis: FloatArray, surface: FloatArray, volume: Fl
 
 def touches(frame: KidneyFrame, structure: FloatArray, contact_mm: float) -> tuple[bool, Diameter]:
     """Whether the lesion touches a structure's field on the same grid, and the shortest segment to it."""
-    from scipy.spatial import KDTree
-
     surface = spread(crossings(frame.fields.lesion, frame.fields.grid), 20000)
     wall = crossings(structure, frame.fields.grid)
     if not len(wall):
         return False, Diameter(float("inf"), frame.centre_lps_mm, frame.centre_lps_mm)
-    gaps, which = KDTree(wall).query(surface)
-    best = int(gaps.argmin())
-    inside = sample(structure, frame.fields.grid, surface).min() <= 0
-    length = 0.0 if inside else float(gaps[best])
-    return length <= contact_mm, Diameter(length, surface[best], wall[which[best]])
+    nearest = _shortest(surface, wall)
+    if sample(structure, frame.fields.grid, surface).min() <= 0:
+        nearest = replace(nearest, length_mm=0.0)
+    return nearest.length_mm <= contact_mm, nearest

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .kidney_fields import KidneyFields
-from .mask_fields import hull_distance, hull_facets, inside_points, signed_distance
+from .mask_fields import bounding_box, hull_distance, hull_facets, inside_points, signed_distance
 from .native_outline import Outline
 from .volume import FloatArray, Volume
 
@@ -36,11 +36,19 @@ GIVEN = "the given sinus mask"
 
 @dataclass(frozen=True)
 class Variation:
-    """How the assumptions of a frame are varied: scale of the modelled sinus, its shift, flatness of the outline."""
+    """How the assumptions of a frame are varied.
+
+    Attributes:
+        sinus_scale: Factor on the size of the modelled sinus.
+        sinus_shift: Its shift towards the hilum, in half lengths of the outline.
+        roughness: Factor on the flatness of the outline.
+        enough: Factor on how much of the sinus must be seen before it is believed rather than modelled.
+    """
 
     sinus_scale: float = 1.0
     sinus_shift: float = 0.0
     roughness: float = 1.0
+    enough: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +83,15 @@ def cavity_of(fields: KidneyFields, outline: Outline, inside: FloatArray) -> tup
     """Field of the opened cavity that looks like a sinus, and its share of the outline's volume."""
     from scipy import ndimage
 
-    grid = fields.grid
-    if not (inside <= 0).any():
+    hollow = inside <= 0
+    tight = bounding_box(hollow)
+    if tight is None:
         return None, 0.0
-    core = signed_distance(Volume(inside <= 0, grid)) < -OPENING_MM
+    box = tuple(slice(max(0, side.start - 3), side.stop + 3) for side in tight)
+    hollow = hollow[box]
+    first = (box[0].start, box[1].start, box[2].start)
+    grid = fields.grid.crop(first, hollow.shape)
+    core = signed_distance(Volume(hollow, grid)) < -OPENING_MM
     pieces, count = ndimage.label(core)
     if not count:
         return None, 0.0
@@ -88,7 +101,8 @@ def cavity_of(fields: KidneyFields, outline: Outline, inside: FloatArray) -> tup
     faces_in = (middles[:, 0] - outline.centre_lps_mm[0]) * medial > -5.0
     best = int(np.argmax(sizes * np.where(faces_in, 1.0, 0.3)))
     grown = signed_distance(Volume(pieces == best + 1, grid)) - OPENING_MM
-    values = np.maximum(inside, grown - REGROWN_MM)
+    values = inside.copy()
+    np.maximum(values[box], grown - REGROWN_MM, out=values[box])
     share = float((values <= 0).sum()) * grid.voxel_volume_ml / outline.volume_ml
     return values, share
 
@@ -123,12 +137,23 @@ def best_sinus(
     cavity: FloatArray | None,
     share: float,
     model: FloatArray,
+    enough: float = 1.0,
 ) -> Sinus:
+    """The best source that the masks show: cavity, fat, else the model with what little there is of both.
+
+    Args:
+        fields: Structures of the kidney.
+        outline: Its native outline.
+        inside: From :func:`free_inside`.
+        cavity, share: From :func:`cavity_of`.
+        model: From :func:`modelled`.
+        enough: Factor on the shares of the outline's volume from which cavity and fat are believed.
+    """
     fat = _fat(fields, outline, inside)
     fat_share = 0.0 if fat is None else float((fat <= 0).sum()) * fields.grid.voxel_volume_ml / outline.volume_ml
-    if cavity is not None and share >= CAVITY_SHARE:
+    if cavity is not None and share >= enough * CAVITY_SHARE:
         return Sinus(cavity if fat is None else np.minimum(cavity, fat), CAVITY, True)
-    if fat is not None and fat_share >= FAT_SHARE:
+    if fat is not None and fat_share >= enough * FAT_SHARE:
         return Sinus(_hull_of(fields, outline, fat), FAT, True)
     values = model
     for part in (fat, cavity if share > 0 else None):

@@ -1,13 +1,16 @@
 """``renalclip nephrometry``: a label map in, a table and a file out; a person's mistakes are told."""
 
 import argparse
+import gzip
 import json
+import math
+import struct
 
 import numpy as np
 import pytest
 
 from RenalCLIPCore.commands.nephrometry import COMMANDS, Nephrometry
-from RenalCLIPCore.errors import ConfigurationError, InputError, NoKidneyError, NoLesionError
+from RenalCLIPCore.errors import ConfigurationError, GeometryError, InputError, NoKidneyError, NoLesionError
 from RenalCLIPCore.imaging.volume import Volume, write_volume
 from RenalCLIPCore.review import Measured, decode
 from Testing.Core.imaging.nephrometry_toys import box, left_kidney
@@ -39,7 +42,8 @@ def test_every_lesion_is_printed_with_its_definitions_and_written(mask, tmp_path
     document = json.loads((tmp_path / "out" / "nephrometry.json").read_text())
     assert [item["lesion"]["lesion_id"] for item in document["lesions"]] == ["L1", "L2"]
     assert decode(Measured, document["lesions"][0]["measured"]).components[0].component == "R"
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["nephrometry.json"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"nephrometry.json", "nephrometry.html"}
+    assert (tmp_path / "out" / "nephrometry.html").read_text(encoding="utf-8").count("data:image/jpeg") == 12
 
 
 def test_one_lesion_can_be_chosen_and_definitions_changed(mask, capsys):
@@ -81,6 +85,38 @@ def test_masks_that_cannot_be_measured_are_refused(tmp_path):
         with pytest.raises(error):
             command(path, "--perturbations", 0, "--out", tmp_path / "out").run()
     assert not (tmp_path / "out").exists()
+
+
+def edited(path, changes):
+    """The bytes of a NIfTI-1 file with fields of its header replaced: (offset, format, values)."""
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    for offset, form, values in changes:
+        struct.pack_into(form, data, offset, *values)
+    return gzip.compress(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([(80, "<3f", (0, 0, 0)), (252, "<2h", (0, 0))], "0 x 0 x 0 mm"),
+        ([(88, "<f", (0,))], "1.5 x 1.5 x 0 mm"),
+        ([(88, "<f", (math.nan,))], "1.5 x 1.5 x nan mm"),
+        ([(252, "<2h", (0, 1)), (280, "<12f", (-1.5, 0.6, 0, 10, 0, -1.5, 0, 10, 0, 0, 3, -60))], "not orthogonal"),
+    ],
+    ids=["missing", "zero", "no number", "sheared"],
+)
+def test_a_file_without_spacing_or_with_sheared_axes_is_refused(mask, changes, words):
+    mask.write_bytes(edited(mask, changes))
+    with pytest.raises(GeometryError, match=words):
+        command(mask, "--perturbations", 0).run()
+
+
+def test_a_nrrd_file_without_spacing_is_refused(tmp_path):
+    path = tmp_path / "mask.nrrd"
+    header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n\n"
+    path.write_bytes(header.encode() + bytes(64))
+    with pytest.raises(GeometryError, match="declares no voxel spacing"):
+        command(path, "--perturbations", 0).run()
 
 
 def test_a_folder_that_is_no_study_and_a_study_without_masks_are_refused(tmp_path):
