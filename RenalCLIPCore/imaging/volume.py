@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GeometryError, InputError
+from .declared_spacing import check_declared_spacing
 from .nifti import nifti_is_complete
 
 if TYPE_CHECKING:
@@ -317,6 +318,7 @@ def _reader(path: Path) -> sitk.ImageFileReader:
 
     if not path.is_file():
         raise InputError(f"{path.name}: there is no such file.")
+    check_declared_spacing(path, "The volume file")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
