@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import os
+import sys
 import types
 import typing
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = "1.0"
+_UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
 
 Point = tuple[float, float, float]
 
@@ -651,7 +653,7 @@ def decode(kind: Any, data: Any, place: str = "") -> Any:
         ReviewFormatError: The data do not fit the type; the message names the JSON pointer.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
+    if origin in _UNIONS:
         is_absent = isinstance(data, dict) and set(data) == {"absent"}
         return decode(Absent if is_absent else next(k for k in arguments if k is not Absent), data, place)
     if dataclasses.is_dataclass(kind):
@@ -682,7 +684,7 @@ def json_schema() -> dict[str, Any]:
 
 def _decode_dataclass(kind: type, data: Any, place: str) -> Any:
     _require(isinstance(data, dict), place, f"an object ({kind.__name__})", data)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     known = {item.name: item for item in dataclasses.fields(kind)}
     unknown = sorted(set(data) - set(known))
     if unknown:
@@ -694,6 +696,15 @@ def _decode_dataclass(kind: type, data: Any, place: str) -> Any:
         elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
             raise ReviewFormatError(f"{place or '/'}: the field {name!r} of {kind.__name__} is missing.")
     return kind(**values)
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields. Unions are put together here: Python 3.9 cannot evaluate ``A | B``."""
+    names = vars(sys.modules[kind.__module__])
+    return {
+        item.name: typing.Union[tuple(eval(part, names) for part in str(item.type).split(" | "))]
+        for item in dataclasses.fields(kind)
+    }
 
 
 def _decode_number(data: Any, place: str) -> float:
@@ -717,7 +728,7 @@ def _decode_tuple(arguments: tuple[Any, ...], data: Any, place: str) -> tuple[An
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(decode(arguments[0], item, f"{place}/{i}") for i, item in enumerate(data))
     _require(len(data) == len(arguments), place, f"a list of {len(arguments)}", data)
-    return tuple(decode(k, item, f"{place}/{i}") for i, (k, item) in enumerate(zip(arguments, data, strict=True)))
+    return tuple(decode(kind, data[i], f"{place}/{i}") for i, kind in enumerate(arguments))
 
 
 def _require(condition: bool, place: str, wanted: str, found: Any) -> None:
@@ -727,13 +738,13 @@ def _require(condition: bool, place: str, wanted: str, found: Any) -> None:
 
 def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
+    if origin in _UNIONS:
         return {"anyOf": [_schema(argument, definitions) for argument in arguments]}
     if dataclasses.is_dataclass(kind):
         name = typing.cast(type, kind).__name__
         if name not in definitions:
             definitions[name] = {}
-            hints = typing.get_type_hints(kind)
+            hints = _hints(typing.cast(type, kind))
             definitions[name] = {
                 "type": "object",
                 "description": (kind.__doc__ or "").strip().split("\n")[0],

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .models.bundle import Bundle
 
 Progress = Callable[[float, str], None]
+Amend = Callable[[CaseReview], CaseReview]
 
 DEMO_BUNDLE = "phantom-demo"
 SEGMENTATION_FILE = "segmentation.nrrd"
@@ -313,17 +314,21 @@ class Session:
             provenance(self.bundle, options, self._seconds),
         )
 
-    def save(self, folder: Path) -> dict[str, Path]:
+    def save(self, folder: Path, amend: Amend | None = None) -> dict[str, Path]:
         """Write ``review.json``, ``review.html``, masks, maps and pictures; each appears whole.
+
+        Args:
+            folder: Where to.
+            amend: Puts into the review what a reader changed.
 
         Raises:
             OutputError: The folder cannot be written.
         """
         with staged(folder, last=REVIEW_FILE) as stage:
-            self.write(stage, folder)
+            self.write(stage, folder, amend)
         return {name: folder / name for name in (REVIEW_FILE, PAGE_FILE)}
 
-    def write(self, stage: Path, folder: Path) -> CaseReview:
+    def write(self, stage: Path, folder: Path, amend: Amend | None = None) -> CaseReview:
         """Write everything into ``stage``, whose entries will move into ``folder``; returns the review as written."""
         from .exchange.evidence_pictures import evidence_pictures
         from .exchange.html import STUDY, write_html, write_pictures
@@ -352,6 +357,8 @@ class Session:
         if STUDY in pictures:
             paths = write_pictures(pictures[STUDY], stage, STUDY)
             review = replace(review, study=replace(review.study, pictures=paths))
+        if amend:
+            review = amend(review)
         write_html(review, stage, stage / PAGE_FILE, pictures)
         write_text(stage / REVIEW_FILE, to_json(review))
         return review

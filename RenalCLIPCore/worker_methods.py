@@ -12,12 +12,13 @@ import jsonschema
 
 from . import __version__
 from .errors import ConfigurationError
-from .imaging.study import Study, read_study
+from .imaging.study import Phase, Study, read_study
 from .imaging.volume import write_volume
 from .inference.case import now
 from .inference.records import registration_record
+from .reader_changes import with_reader_changes
 from .resources import resources
-from .review import Absent, Centre, encode
+from .review import Absent, Centre, Edit, SignOff, decode, encode
 from .session import SEGMENTATION_FILE, Session, SessionOptions, demo_bundle
 from .worker import PROTOCOL_VERSION, Answer, FollowUp, InvalidParams, Progress
 
@@ -55,6 +56,7 @@ class SessionMethods:
             "measure": self._measure,
             "report.draft": self._report,
             "review.save": self._save,
+            "phantom.study": self._phantom,
         }
 
     def names(self) -> tuple[str, ...]:
@@ -188,7 +190,20 @@ class SessionMethods:
         return Answer(encode(self.session.report(params["lesion_id"])))
 
     def _save(self, params: Params, progress: Progress) -> Answer:
-        return Answer({"files": [str(path) for path in self.session.save(Path(params["out"])).values()]})
+        edits = decode(tuple[Edit, ...], list(params.get("edits", ())))
+        sign_off = decode(tuple[SignOff, ...], list(params.get("sign_off", ())))
+        files = self.session.save(Path(params["out"]), lambda review: with_reader_changes(review, edits, sign_off))
+        return Answer({"files": [str(path) for path in files.values()]})
+
+    def _phantom(self, params: Params, progress: Progress) -> Answer:
+        from .phantom.anatomy import draw_patient
+        from .phantom.dicom import write_phantom_study
+
+        progress(0.0, "drawing the patient")
+        folder = Path(params["out"])
+        write_phantom_study(draw_patient(params["seed"]), folder, tuple(Phase))
+        progress(1.0, "written")
+        return Answer({"folder": str(folder)})
 
     def _follow_ups(self, lesion_id: str) -> tuple[FollowUp, ...]:
         def measurement(progress: Progress) -> Params:

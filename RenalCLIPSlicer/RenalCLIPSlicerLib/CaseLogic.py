@@ -1,0 +1,337 @@
+"""The course of a case: study, masks, reading, corrected centres, report, verdicts, saving. No Qt, no MRML.
+
+One piece of long work runs at a time; what arrives meanwhile is refused (a second click) or waits (a moved centre).
+Nothing of the case changes before the worker has answered, so a failure or a cancel leaves it as it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from RenalCLIPCore.review import CaseReview, LesionReview, decode
+
+from .CaseState import CaseState, MaskSource, StudySource
+from .CentreMover import CentreMover
+from .ReaderNotes import ReaderNotes
+from .Task import Task
+from .WorkerPlan import STUDY_FILE, Files, Level, WorkerPlan, importParams, pointParams
+from .WorkerProtocol import CANCELLED, Done, Failed, Progress, WorkerError
+
+Listener = Callable[[str], None]
+
+
+class WorkerPort(Protocol):
+    """The worker's process as the case needs it."""
+
+    notified: Callable[[str, Mapping[str, Any]], None]
+    ended: Callable[[str], None]
+
+    def start(self) -> str | None:
+        """Start the process unless it runs; a problem in words, or None."""
+
+    def request(
+        self, method: str, params: Mapping[str, Any], done: Done, failed: Failed, progress: Progress | None = None
+    ) -> int:
+        """Send a request."""
+
+    def cancel(self, number: int) -> None:
+        """Stop a request, by killing the process when it does not listen."""
+
+    def stop(self) -> None:
+        """End the process; open requests fail as cancelled."""
+
+
+class CaseLogic:
+    """Drives one case through the worker.
+
+    Listeners are told what changed: ``busy``, ``study``, ``masks``, ``review`` (all lesions), ``lesion`` (another one
+    is shown), ``reading`` (the shown lesion's), ``maps``, ``centre``, ``report``, ``verdicts`` or ``message``.
+
+    Args:
+        worker: The worker's process.
+        files: Files that stand for the scene's nodes.
+    """
+
+    def __init__(self, worker: WorkerPort, files: Files) -> None:
+        self.worker = worker
+        self.files = files
+        self.state = CaseState()
+        self.reader = ""
+        self.bundle = ""
+        self.task: Task | None = None
+        self.message = ("info", "")
+        self.listeners: list[Listener] = []
+        self.latest: dict[str, int] = {}
+        self.savedFiles: list[str] = []
+        self.plan = WorkerPlan(lambda: self.state, files, lambda: self.bundle, self.lesionRead)
+        self.centres = CentreMover(self)
+        self.notes = ReaderNotes(self)
+        worker.notified, worker.ended = self._notified, self._ended
+
+    @property
+    def busy(self) -> bool:
+        """Whether long work or a refresh is under way."""
+        return self.task is not None or self.centres.moving
+
+    def tell(self, *what: str) -> None:
+        """Tell the listeners what changed."""
+        for name in what:
+            for listener in list(self.listeners):
+                listener(name)
+
+    def say(self, text: str, kind: str = "info") -> None:
+        """Show one message; ``kind`` is ``info``, ``warning`` or ``error``."""
+        self.message = (kind, text)
+        self.tell("message")
+
+    def openFolder(self, path: str) -> bool:
+        """Open a study folder, or import a folder or file of DICOM or volume files."""
+        if not os.path.exists(path):
+            self.say(f"There is no folder or file {os.path.basename(path) or path!r}; choose another.", "error")
+            return False
+        if os.path.isfile(os.path.join(path, STUDY_FILE)):
+            source = StudySource("folder", [path])
+            return self._open("Opening the study", "study.open", {"path": path}, source)
+        source = StudySource("import", [path])
+        params = {"sources": [path], "out": self.files.newFolder("study")}
+        return self._open("Importing the study", "study.import", params, source)
+
+    def openPhases(self, files: Mapping[str, str], kind: str = "scene") -> bool:
+        """Import one volume file per phase, as a person chose them."""
+        params = importParams(files, self.files.newFolder("study"))
+        source = StudySource(kind, list(files.values()), params["phases"])
+        return self._open("Importing the phases", "study.import", params, source)
+
+    def makePhantom(self, seed: int) -> bool:
+        """Make a study of the digital phantom and import it."""
+
+        def made(result: Any) -> None:
+            self.task = None
+            self.openFolder(result["folder"])
+
+        params = {"out": self.files.newFolder("phantom"), "seed": seed}
+        return self._run("Making a phantom study", Level.GREETED, "phantom.study", params, made)
+
+    def segment(self) -> bool:
+        """Segment with the bundle's model, then read the lesions."""
+        return self._segment("Segmenting", {}, "model")
+
+    def useMasks(self) -> bool:
+        """Take the segmentation that the scene offers, then read the lesions."""
+        try:
+            file = self.files.masksFile()
+        except ValueError as error:
+            self.say(str(error), "error")
+            return False
+        return self._segment("Taking the segmentation", {"file": file}, "scene")
+
+    def read(self) -> bool:
+        """Read all lesions anew; centres that a person chose are kept."""
+        return self._run("Reading", Level.MASKS, "review", {}, self._reviewed)
+
+    def readAt(self, point: Any) -> bool:
+        """Read around a point where no lesion is known."""
+        return self._run("Reading at the point", Level.MASKS, "review", pointParams(point), self._reviewed)
+
+    def selectLesion(self, lesion: str) -> None:
+        """Show another lesion; what its reading still lacks is asked for."""
+        if lesion != self.state.lesion and self.state.lesionReview(lesion):
+            self.state.lesion = lesion
+            self.tell("lesion")
+            self._askForRest()
+
+    def stepLesion(self, step: int) -> None:
+        """Show the next (1) or previous (-1) lesion, around the end."""
+        names = [item.lesion_id for item in self.state.review.lesions] if self.state.review else []
+        if len(names) > 1 and self.state.lesion in names:
+            self.selectLesion(names[(names.index(self.state.lesion) + step) % len(names)])
+
+    def save(self, folder: str) -> bool:
+        """Write review.json, review.html and what they name, with the reader's edits and verdicts."""
+        if self.state.review is None:
+            self.say("There is no reading to save yet.", "warning")
+            return False
+
+        def saved(result: Any) -> None:
+            self.savedFiles = list(result["files"])
+            self.finish(f"Saved {', '.join(os.path.basename(name) for name in self.savedFiles)} in {folder}.")
+
+        params = {"out": folder, "edits": self.state.edits(), "sign_off": self.state.signOff()}
+        return self._run("Saving", Level.READING, "review.save", params, saved)
+
+    def cancel(self) -> None:
+        """Stop the work under way."""
+        if self.task and not self.task.cancelling:
+            self.task.cancelling = True
+            self.worker.cancel(self.task.request)
+            self.tell("busy")
+
+    def adopt(self, state: CaseState) -> None:
+        """Take a case from the scene; whatever ran for another one is dropped."""
+        if self.task:
+            self.cancel()
+            self.task = None
+        self.centres.forget()
+        self.state, self.latest, self.savedFiles = state, {}, []
+        self.plan.reached(min(self.plan.level, Level.BUNDLE))
+        self.tell("busy", "study", "masks", "review", "lesion", "centre", "report", "verdicts")
+
+    def lesionRead(self, data: Any) -> None:
+        """Put the worker's reading of one lesion into the review."""
+        lesion = decode(LesionReview, data)
+        if self.state.review is None:
+            return
+        self.replaceLesion(lesion)
+        self.notes.withdrawOutdated(lesion.lesion_id)
+        self.tell("reading", "report", "verdicts")
+
+    def ensure(self, title: str, level: Level, then: Callable[[], None]) -> bool:
+        """Bring the worker to a level as long work, then go on."""
+        return self._begin(title, lambda: self._reach(level, then))
+
+    def send(self, method: str, params: Mapping[str, Any], done: Done) -> None:
+        """One request of the work under way."""
+        task = self.task
+        if task is None:
+            return
+        if task.cancelling:
+            self._failed(task, WorkerError(CANCELLED, "Cancelled."))
+            return
+
+        def progressed(fraction: float, words: str) -> None:
+            if self.task is task:
+                task.fraction, task.words = fraction, words
+                self.tell("busy")
+
+        task.beginStep()
+        task.request = self.worker.request(
+            method,
+            params,
+            lambda result: done(result) if self.task is task else None,
+            lambda error: self._failed(task, error),
+            progressed,
+        )
+        self.tell("busy")
+
+    def _run(self, title: str, level: Level, method: str, params: Mapping[str, Any], done: Done) -> bool:
+        """Long work: bring the worker to a level, then one request."""
+        return self.ensure(title, level, lambda: self.send(method, params, done))
+
+    def _begin(self, title: str, go: Callable[[], None]) -> bool:
+        if self.task:
+            self.say(f"{self.task.title} is still under way; wait for it or cancel it first.", "warning")
+            return False
+        problem = self.worker.start()
+        if problem:
+            self.say(problem, "error")
+            return False
+        self.task = Task(title)
+        self.task.beginStep()
+        self.message = ("info", "")
+        self.tell("message", "busy")
+        go()
+        return True
+
+    def _reach(self, level: Level, then: Callable[[], None]) -> None:
+        try:
+            step = self.plan.next(level)
+        except (OSError, ValueError) as error:
+            self.finish(str(error), "error")
+            return
+        if step is None:
+            then()
+            return
+
+        def taken(result: Any) -> None:
+            problem = step.taken(result)
+            if isinstance(problem, str):
+                self.plan.forget()
+                self.finish(problem, "error")
+            else:
+                self._reach(level, then)
+
+        self.send(step.method, step.params, taken)
+        if self.task and step.method == "review.update":
+            self.latest[step.params["lesion_id"]] = self.task.request
+
+    def finish(self, text: str, kind: str = "info") -> None:
+        """The work under way is over; waiting centres are read now."""
+        self.task = None
+        self.say(text, kind)
+        self.tell("busy")
+        self.centres.flush()
+
+    def _failed(self, task: Task, error: WorkerError) -> None:
+        if self.task is task:
+            cancelled = error.cancelled or task.cancelling
+            text = f"{task.title} was cancelled; nothing was changed." if cancelled else error.message
+            self.finish(text, "info" if cancelled else "error")
+
+    def _open(self, title: str, method: str, params: Mapping[str, Any], source: StudySource) -> bool:
+        def opened(result: Any) -> None:
+            source.folder = result["folder"]
+            self.centres.forget()
+            self.state = CaseState(source=source, study=dict(result))
+            self.latest = {}
+            self.plan.reached(Level.STUDY)
+            self.tell("study", "masks", "review", "lesion", "centre", "report", "verdicts")
+            self.finish("")
+
+        return self._run(title, Level.BUNDLE, method, params, opened)
+
+    def _segment(self, title: str, params: Mapping[str, Any], kind: str) -> bool:
+        if not self.state.study:
+            self.say("Open a study first.", "warning")
+            return False
+
+        def segmented(result: Any) -> None:
+            self.state.masks = MaskSource(kind, result["file"], result["model"], list(result["notes"]))
+            self.state.review, self.state.lesion = None, ""
+            self.state.centres, self.state.reports, self.state.verdicts = {}, {}, {}
+            self.plan.reached(Level.MASKS)
+            self.tell("masks", "review", "lesion", "centre", "report", "verdicts")
+            self.send("review", {}, self._reviewed)
+
+        return self._run(title, Level.STUDY, "segment", params, segmented)
+
+    def _reviewed(self, result: Any) -> None:
+        review = decode(CaseReview, result)
+        state = self.state
+        state.review = review
+        state.mapsFolder = ""
+        names = [item.lesion_id for item in review.lesions]
+        if state.lesion not in names:
+            state.lesion = review.primary.lesion_id if review.primary else (names[0] if names else "")
+        if review.primary and self.task:
+            self.latest[review.primary.lesion_id] = self.task.request
+        self.centres.learn(review)
+        self.plan.reached(Level.READING)
+        for name in names:
+            self.notes.withdrawOutdated(name)
+        self._reach(Level.READING, lambda: self._readingComplete(review))
+
+    def _readingComplete(self, review: CaseReview) -> None:
+        self.tell("review", "lesion", "centre", "report", "verdicts")
+        self.finish(review.conclusion)
+
+    def replaceLesion(self, lesion: LesionReview) -> None:
+        """Put a lesion's review in the place of the one with its id."""
+        review = self.state.review
+        if review:
+            lesions = tuple(lesion if item.lesion_id == lesion.lesion_id else item for item in review.lesions)
+            self.state.review = replace(review, lesions=lesions)
+
+    def _ended(self, text: str) -> None:
+        self.plan.forget()
+        self.latest = {}
+        if self.task is None and text:
+            self.say(text, "error")
+
+    def _askForRest(self) -> None:
+        self.notes.askForRest()
+
+    def _notified(self, method: str, params: Mapping[str, Any]) -> None:
+        self.notes.followUp(method, params)

@@ -1,0 +1,77 @@
+"""Which Python runs the core, which bundle it loads, and the phantom study."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from .. import Requirements
+from .Panel import Panel
+
+SAMPLE_SEED = 2026
+
+
+class SetupPanel(Panel):
+    """Chooses the environment; nothing is installed without asking."""
+
+    listens = frozenset({"setup", "busy"})
+
+    def build(self) -> None:
+        """Connect."""
+        on = self.connections.on
+        on(self.ui.usePythonButton.clicked, self.onUsePython)
+        on(self.ui.useBundleButton.clicked, self.onUseBundle)
+        on(self.ui.ownPythonButton.clicked, self.onOwnPython)
+        on(self.ui.sampleButton.clicked, self.onSample)
+
+    def show(self) -> None:
+        """Show what is chosen."""
+        python = Requirements.chosenPython()
+        if not str(self.ui.pythonPathEdit.currentPath):
+            self.ui.pythonPathEdit.currentPath = python
+        if not python:
+            self.ui.setupSection.collapsed = False
+            text = self.theme.warn(f"No Python with RenalCLIP is known. {Requirements.advice('')}")
+        else:
+            loaded = self.case.plan.provenance
+            bundle = (
+                f"{loaded['name']} {loaded['version']}"
+                if loaded
+                else "the bundle that ships, loaded with the first study"
+            )
+            text = self.theme.soft(f"Calculations run in {python}; model: {bundle}.")
+        self.ui.setupLabel.setText(text)
+        self.ui.sampleButton.setEnabled(self.case.task is None)
+
+    def onUsePython(self, *_: Any) -> None:
+        """Run the core in another Python."""
+        Requirements.choosePython(str(self.ui.pythonPathEdit.currentPath).strip())
+        self._restart("The calculations will start in the chosen Python with the next step.")
+
+    def onUseBundle(self, *_: Any) -> None:
+        """Load another bundle."""
+        self.case.bundle = str(self.ui.bundlePathEdit.currentPath).strip()
+        self.scene.parameters.bundle = self.case.bundle
+        self._restart("The bundle will be loaded with the next step.")
+
+    def onOwnPython(self, *_: Any) -> None:
+        """Install the core into Slicer's Python."""
+        problem = Requirements.installIntoOwnPython()
+        if problem:
+            self.case.say(problem, "warning")
+            return
+        self.ui.pythonPathEdit.currentPath = Requirements.ownPython()
+        self.onUsePython()
+
+    def onSample(self, *_: Any) -> None:
+        """Make and open a phantom study."""
+        self.case.makePhantom(SAMPLE_SEED)
+
+    def _restart(self, text: str) -> None:
+        if self.case.task:
+            self.case.say(f"{self.case.task.title} is still under way; cancel it first.", "warning")
+            return
+        self.case.worker.stop()
+        self.case.plan.forget()
+        self.case.say(escape(text))
+        self.case.tell("setup")

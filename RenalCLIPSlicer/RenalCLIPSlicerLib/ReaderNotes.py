@@ -1,0 +1,167 @@
+"""What a reader adds (edited report, verdicts) and what the worker brings later (maps, uncertainty, measurement)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Union
+
+from RenalCLIPCore.review import Absent, Explanation, LesionReview, Measured, ReportDraft, Uncertainty, decode
+
+from .CaseState import SECTIONS, EditedReport, Verdict, now
+from .Findings import findings
+from .Words import present
+from .WorkerPlan import Level
+from .WorkerProtocol import ENDED, WorkerError
+
+if TYPE_CHECKING:
+    from .CaseLogic import CaseLogic
+
+ExplanationPart = Union[tuple[Explanation, ...], Absent]
+UncertaintyPart = Union[Uncertainty, Absent]
+MeasuredPart = Union[Measured, Absent]
+ReportPart = Union[ReportDraft, Absent]
+
+
+class ReaderNotes:
+    """Adds to a case's reading.
+
+    Args:
+        case: The case.
+    """
+
+    def __init__(self, case: CaseLogic) -> None:
+        self._case = case
+
+    def editReport(self, section: str, text: str) -> None:
+        """The reader's words for ``findings`` or ``impression``; the draft's own words end the edit."""
+        case = self._case
+        review = case.state.lesionReview()
+        if review is None or not isinstance(review.report, ReportDraft) or section not in SECTIONS:
+            return
+        edited = case.state.reports.setdefault(review.lesion_id, EditedReport())
+        draft = getattr(review.report, section)
+        setattr(edited, section, None if text == draft else text)
+        edited.basis.setdefault(section, draft)
+        edited.by, edited.at = case.reader, now()
+        self.withdrawOutdated(review.lesion_id)
+        case.tell("verdicts")
+
+    def discardEdits(self) -> None:
+        """Show the draft again."""
+        if self._case.state.reports.pop(self._case.state.lesion, None):
+            self.withdrawOutdated(self._case.state.lesion)
+            self._case.tell("report", "verdicts")
+
+    def draftChanged(self, lesion: str) -> bool:
+        """Whether the draft says something else than when the reader edited it."""
+        edited, review = self._case.state.reports.get(lesion), self._case.state.lesionReview(lesion)
+        if not edited or not review or not isinstance(review.report, ReportDraft):
+            return False
+        draft = review.report
+        return any(
+            getattr(edited, section) is not None and edited.basis.get(section) != getattr(draft, section)
+            for section in SECTIONS
+        )
+
+    def regenerate(self) -> None:
+        """Draft the report anew; sections that the reader edited stay as they are."""
+        case, lesion = self._case, self._case.state.lesion
+
+        def drafted(result: Any) -> None:
+            draft = decode(ReportPart, result)
+            self._amend(lesion, report=draft)
+            kept = case.state.reports.get(lesion)
+            text = "The report was drafted anew" + ("; your edited sections are kept." if kept else ".")
+            case.finish(text)
+            case.tell("report")
+
+        if case.state.lesionReview() is None:
+            case.say("There is no reading to report on yet.", "warning")
+            return
+        case.ensure(
+            "Drafting the report", Level.READING, lambda: case.send("report.draft", {"lesion_id": lesion}, drafted)
+        )
+
+    def decide(self, finding: str, verdict: str, comment: str | None = None) -> None:
+        """Accept, reject (``accepted``, ``rejected``) or leave open (empty) a finding of the shown lesion."""
+        case = self._case
+        review = case.state.lesionReview()
+        values = findings(review, case.state.report(review.lesion_id)) if review else {}
+        if review is None or finding not in values:
+            return
+        name = f"{review.lesion_id} {finding}"
+        item = case.state.verdicts.setdefault(name, Verdict())
+        item.verdict, item.value = verdict, values[finding]
+        item.comment = item.comment if comment is None else comment
+        item.by, item.at = case.reader, now()
+        case.tell("verdicts")
+
+    def withdrawOutdated(self, lesion: str) -> None:
+        """Verdicts on findings that read differently now are withdrawn; their comments stay."""
+        case = self._case
+        review = case.state.lesionReview(lesion)
+        values = findings(review, case.state.report(lesion)) if review else {}
+        withdrawn = []
+        for name, item in case.state.verdicts.items():
+            owner, _, finding = name.partition(" ")
+            if owner == lesion and item.verdict and values.get(finding) != item.value:
+                item.verdict = ""
+                withdrawn.append(finding)
+        if withdrawn:
+            case.say(f"{lesion}: {', '.join(withdrawn)} changed, so the sign-off was withdrawn.", "warning")
+
+    def askForRest(self) -> None:
+        """Ask for the maps and the measurement that the shown lesion lacks, without long work's display."""
+        case, review = self._case, self._case.state.lesionReview()
+        if review is None or case.task or case.plan.level < Level.READING or review.lesion_id in case.latest:
+            return
+        lesion = review.lesion_id
+        case.latest[lesion] = 0
+        reading = present(review.predicted)
+
+        def failed(error: WorkerError) -> None:
+            if error.code == ENDED:
+                case.latest.pop(lesion, None)
+
+        if reading and isinstance(reading.explanation, Absent):
+            case.worker.request("explain", {"lesion_id": lesion}, self._explained, failed)
+        if isinstance(review.measured, Absent) and review.label != "point":
+            case.worker.request("measure", {"lesion_id": lesion}, self._measured, failed)
+
+    def followUp(self, method: str, params: Mapping[str, Any]) -> None:
+        """Take a notification that follows a reading, unless a newer reading of its lesion is on its way."""
+        handler = {
+            "review.explanation": self._explained,
+            "review.measured": self._measured,
+            "review.uncertainty": self._uncertain,
+        }.get(method)
+        lesion = params.get("lesion_id")
+        if handler is None or "error" in params or self._case.latest.get(str(lesion)) != params.get("id"):
+            return
+        handler(params)
+
+    def _explained(self, data: Any) -> None:
+        self._case.state.mapsFolder = data["folder"]
+        self._amendReading(data["lesion_id"], explanation=decode(ExplanationPart, data["explanation"]))
+        self._case.tell("maps")
+
+    def _uncertain(self, data: Any) -> None:
+        self._amendReading(data["lesion_id"], uncertainty=decode(UncertaintyPart, data["uncertainty"]))
+        self._case.tell("reading")
+
+    def _measured(self, data: Any) -> None:
+        self._amend(data["lesion_id"], measured=decode(MeasuredPart, data["measured"]))
+        self.withdrawOutdated(data["lesion_id"])
+        self._case.tell("reading", "verdicts")
+
+    def _amend(self, lesion: str, **parts: Any) -> None:
+        review = self._case.state.lesionReview(lesion)
+        if review:
+            self._case.replaceLesion(replace(review, **parts))
+
+    def _amendReading(self, lesion: str, **parts: Any) -> None:
+        review: LesionReview | None = self._case.state.lesionReview(lesion)
+        reading = present(review.predicted) if review else None
+        if reading:
+            self._amend(lesion, predicted=replace(reading, **parts))
