@@ -24,7 +24,7 @@ from RenalCLIPCore.phantom.shapes import Blob, Ellipsoid, as_matrix, as_point, r
 
 PIXEL_MM = 0.75
 TILT_DEG = 25.0
-CLOSING_MM = 12.0
+CLOSING_MM = 25.0
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,10 @@ _closed: dict[tuple[str, str], Volume] = {}
 
 
 def _closed_distance(kidney: RealKidney) -> Volume:
-    """Signed distance to the closed mask (closing by a ball of 12 mm) of an intact kidney, once per kidney."""
+    """Signed distance to the closed mask of an intact kidney, once per kidney.
+
+    The closing by a ball of 25 mm also closes the opening of the sinus, which lies inside the native outline.
+    """
     key = (kidney.case, kidney.side)
     if key not in _closed:
         _closed.clear()

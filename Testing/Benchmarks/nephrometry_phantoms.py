@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from RenalCLIPCore.imaging.lesions import find_lesions
-from RenalCLIPCore.imaging.nephrometry import measure_context, points_of
+from RenalCLIPCore.imaging.nephrometry import measure_context
+from RenalCLIPCore.imaging.nephrometry_components import points_of
 from RenalCLIPCore.imaging.nephrometry_perturbation import values_of
 from RenalCLIPCore.imaging.nephrometry_scores import NephrometryOptions, a_label
 from Testing.Benchmarks.nephrometry_cases import (
@@ -92,11 +93,11 @@ def run_phantoms(count: int, first: int) -> Score:
     return score
 
 
-def run_inserted(folder: Path, each: int) -> Score:
+def run_inserted(folder: Path, each: int, first: int) -> Score:
     """Real kidneys with inserted lesions."""
     score = Score()
     for kidney in healthy_kidneys(folder):
-        for seed in range(each):
+        for seed in range(first, first + each):
             labels, _, truth = inserted(kidney, seed)
             if not (labels.array == 1).any():
                 continue
@@ -129,13 +130,17 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1000, help="first seed")
     parser.add_argument("--masks", type=Path, help="folder of KiTS masks, for real kidneys with inserted lesions")
     parser.add_argument("--inserted", type=int, default=3, help="lesions per real kidney")
+    parser.add_argument("--first-inserted", type=int, default=0, help="first seed of the inserted lesions")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     results = {}
     if arguments.phantoms:
         results["phantoms"] = show("Phantoms", run_phantoms(arguments.phantoms, arguments.first))
     if arguments.masks:
-        results["inserted"] = show("Real kidneys, inserted lesions", run_inserted(arguments.masks, arguments.inserted))
+        results["inserted"] = show(
+            "Real kidneys, inserted lesions",
+            run_inserted(arguments.masks, arguments.inserted, arguments.first_inserted),
+        )
     if arguments.out:
         arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

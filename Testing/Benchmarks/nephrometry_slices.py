@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from RenalCLIPCore.imaging.nephrometry import PERTURBATIONS, measure_context, measured, points_of, scored_mm
+from RenalCLIPCore.imaging.nephrometry import PERTURBATIONS, measure_context
+from RenalCLIPCore.imaging.nephrometry_components import measured, points_of, scored_mm
 from RenalCLIPCore.imaging.nephrometry_perturbation import values_of
 from RenalCLIPCore.imaging.nephrometry_scores import NephrometryOptions, a_label
 from RenalCLIPCore.review import Measured

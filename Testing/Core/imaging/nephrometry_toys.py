@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from RenalCLIPCore.imaging.lesions import Lesion, LesionFindings, find_lesions
-from RenalCLIPCore.imaging.nephrometry import Context, measure_context
+from RenalCLIPCore.imaging.nephrometry import measure_context
+from RenalCLIPCore.imaging.nephrometry_components import Context
 from RenalCLIPCore.imaging.nephrometry_scores import NephrometryOptions
 from RenalCLIPCore.imaging.volume import Geometry, Volume
 from RenalCLIPCore.phantom.anatomy import draw_patient

@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 from RenalCLIPCore import review
 from RenalCLIPCore.errors import Cancelled, NoKidneyError
 from RenalCLIPCore.imaging.lesions import find_lesions
-from RenalCLIPCore.imaging.nephrometry import measure, measured, points_of
+from RenalCLIPCore.imaging.nephrometry import measure
+from RenalCLIPCore.imaging.nephrometry_components import measured, points_of
 from RenalCLIPCore.imaging.nephrometry_perturbation import values_of
 from RenalCLIPCore.imaging.nephrometry_scores import NephrometryOptions, a_label
 from RenalCLIPCore.imaging.orientation import reorient
