@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,17 +29,10 @@ from RenalCLIPCore.phantom.truth import truth
 from Testing.Benchmarks.full_size import full_size_contents
 from Testing.Benchmarks.naive_roi import naive_rois
 from Testing.Benchmarks.reference_encoder import reference_features
+from Testing.Benchmarks.rows import Row
+from Testing.Benchmarks.segmentation_speed import bench_agreement, bench_segmentation
 from Testing.Core.phantom_case import write_phantom_study
 from Testing.Core.test_worker_methods import Host
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured figure and what was asked of it."""
-
-    what: str
-    measured: str
-    reach: str
 
 
 def median_s(function: Callable[[], object], runs: int) -> float:
@@ -175,6 +167,7 @@ def main() -> None:
         study, masks = write_phantom_study(folder / "study", volumes, labels)
         rows.append(bench_files(study.folder, centre))
         rows += bench_worker(folder, study.folder, masks, centre)
+    rows += [bench_agreement(), bench_segmentation()]
     print("| what | measured | reach |\n| --- | --- | --- |")
     for row in rows:
         print(f"| {row.what} | {row.measured} | {row.reach} |")
