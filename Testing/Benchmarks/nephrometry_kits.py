@@ -1,6 +1,6 @@
 """Measured nephrometry of KiTS masks against the clinical table, and three annotators of one case.
 
-    python -m Testing.Benchmarks.nephrometry_kits KITS23 --table kits23.json --out DIR
+    python -m Testing.Benchmarks.nephrometry_kits KITS23 --table kits23.json --out DIR --jobs 8
     python -m Testing.Benchmarks.nephrometry_kits MASKS --table kits23.json --instances INSTANCES --case case_00236
 
 KITS23 is the repository's ``dataset`` folder (``case_00000/segmentation.nii.gz`` ...) or a folder of
@@ -12,23 +12,22 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from RenalCLIPCore.errors import RenalCLIPError, UndefinedMeasureError
-from RenalCLIPCore.evaluation.bootstrap import interval, patient_resamples
-from RenalCLIPCore.evaluation.classification import weighted_auroc
-from RenalCLIPCore.evaluation.survival import weighted_concordance
+from RenalCLIPCore.errors import RenalCLIPError
 from RenalCLIPCore.imaging.lesions import find_lesions
 from RenalCLIPCore.imaging.nephrometry import PERTURBATIONS, measure
 from RenalCLIPCore.imaging.volume import Volume, read_volume
 from RenalCLIPCore.review import Absent, Measured
+from Testing.Benchmarks.nephrometry_association import associations
 
-COMPLEXITY = {"low": 0, "moderate": 1, "high": 2}
-OUTLIER_CM = 1.0
+OUTLIER_CM, FITS_CM = 1.0, 0.6
+SURE = 0.9
 
 
 def cases(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -56,6 +55,7 @@ def measure_labels(labels: Volume, perturbations: int) -> dict[str, Any]:
     row = plain(found)
     row["side"], row["volume_ml"] = findings.primary.side, findings.primary.volume_ml
     row["lesions"], row["seconds"] = len(findings.lesions), time.process_time() - start
+    row["others_mm"] = [item.largest_diameter_mm for item in findings.lesions[1:] if item.label == "tumour"]
     return row
 
 
@@ -104,54 +104,53 @@ def sizes(rows: dict[str, Any], table: dict[str, Any]) -> None:
         for (name, measured, stated), apart in zip(pairs, gap, strict=True):
             if abs(apart) > OUTLIER_CM:
                 variants = ", ".join(f"{k} {v / 10:.1f}" for k, v in rows[name]["R"]["variants"].items())
-                print(f"   {name}: measured {measured:.1f} ({variants}), table {stated:.1f}; "
-                      f"{rows[name]['volume_ml']:.0f} ml, {rows[name]['lesions']} lesions")  # fmt: skip
+                print(f"   {name}: measured {measured:.1f} ({variants}), table {stated:.1f}: "
+                      f"{_why(rows[name], stated)}")  # fmt: skip
 
 
-def associations(rows: dict[str, Any], table: dict[str, Any]) -> None:
-    """AUC and C-index with 95 % bootstrap intervals of the total, complexity and size alone."""
-    names = [name for name, row in rows.items() if "total" in row and name in table]
-    predictors: dict[str, Callable[[str], float]] = {
-        "total": lambda n: float(rows[n]["total"]),
-        "complexity": lambda n: float(COMPLEXITY[rows[n]["complexity"]]),
-        "size alone": lambda n: float(rows[n]["R"]["value"]),
-    }
-    grades = {"1": 0, "2": 0, "3": 1, "4": 1}
-    procedures = {"partial_nephrectomy": 0, "radical_nephrectomy": 1}
-    endpoints: dict[str, Callable[[str], int | None]] = {
-        "radical against partial nephrectomy": lambda n: procedures.get(table[n].get("surgical_procedure")),
-        "malignant": lambda n: None if table[n].get("malignant") is None else int(table[n]["malignant"]),
-        "ISUP grade 3 or 4": lambda n: grades.get(str(table[n].get("tumor_isup_grade"))),
-    }
-    for title, outcome in endpoints.items():
-        kept = [name for name in names if outcome(name) is not None]
-        truth = np.array([outcome(name) for name in kept])
-        print(f"{title}: n {len(kept)}, {int(truth.sum())} yes; AUC")
-        weights = patient_resamples(kept)
-        for predictor, value in predictors.items():
-            scores = np.array([value(name) for name in kept])
-            _print(predictor, lambda w, t=truth, s=scores: weighted_auroc(t, s, w), weights)
-    kept = [name for name in names if table[name].get("vital_days_after_surgery") is not None]
-    months = np.array([table[name]["vital_days_after_surgery"] / 30.44 for name in kept])
-    died = np.array([table[name].get("vital_status") == "dead" for name in kept])
-    print(f"survival: n {len(kept)}, {int(died.sum())} died; C-index")
-    weights = patient_resamples(kept)
-    for predictor, value in predictors.items():
-        scores = np.array([value(name) for name in kept])
-        _print(predictor, lambda w, s=scores: weighted_concordance(months, died, s, w), weights)
+def _why(row: dict[str, Any], stated_cm: float) -> str:
+    """What of the masks the table's size fits."""
+    variants = {name: value / 10 for name, value in row["R"]["variants"].items()}
+    sphere = 2 * (3 * row["volume_ml"] / (4 * np.pi)) ** (1 / 3)
+    if any(abs(other / 10 - stated_cm) <= FITS_CM for other in row.get("others_mm", ())):
+        return "fits another tumour of the patient, not the largest"
+    fits = [name for name in ("axial", "coronal", "sagittal") if abs(variants[name] - stated_cm) <= FITS_CM]
+    if fits:
+        return f"fits the {' and '.join(fits)} diameter; the mask is longer in another plane"
+    if abs(sphere - stated_cm) <= FITS_CM:
+        return f"fits a ball of the mask's volume ({sphere:.1f} cm); the mask is elongated or has spurs"
+    return f"the mask is larger than the table in every plane ({row['volume_ml']:.0f} ml, ball of {sphere:.1f} cm)"
 
 
-def _print(name: str, of: Callable[..., np.ndarray], weights: np.ndarray) -> None:
-    try:
-        found = interval(of, weights)
-    except UndefinedMeasureError as error:
-        print(f"   {name}: {error}")
-        return
-    print(f"   {name}: {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
+def agreement(rows: list[dict[str, Any]]) -> None:
+    """Whether annotators give the same points, and else whether a stated probability is below 0.9."""
+    for letter in "RENAL":
+        found = [str(row[letter]["points"] or row[letter]["label"]) for row in rows]
+        least = min(row[letter]["p"] or 0.0 for row in rows)
+        said = "" if len(set(found)) == 1 else f"; least stated probability {least:.2f}, {_said(least)}"
+        print(f"   {letter}: {', '.join(found)}{said}")
+
+
+def _said(least: float) -> str:
+    return "so it was said to be close" if least < SURE else "so it was NOT said to be close"
+
+
+def published(row: dict[str, Any], file: Path) -> None:
+    """A measurement beside the published result of the same case (seg-to-nephrometry's JSON)."""
+    theirs = json.loads(file.read_text(encoding="utf-8"))
+    renal = theirs["renal"]
+    print(f"case_00000 published {renal['composite']}, PADUA {theirs['padua']['composite']}, C-index "
+          f"{theirs['cindex']['composite']:.2f}; measured {row['text']}, PADUA {row['padua']}, C-index "
+          f"{row['c_index']:.2f}")  # fmt: skip
+    for letter in "RENAL":
+        own = row[letter]
+        print(f"   {letter}: published {renal[letter]} ({renal[letter + '_cont']:.2f}), measured "
+              f"{own['points'] or own['label']} ({own['value']:.2f}; {own['source']})")  # fmt: skip
 
 
 def annotators(folder: Path, case: str, perturbations: int) -> None:
     """Measure the kidneys and the tumours that each annotator of a case drew."""
+    rows = []
     for number in (1, 2, 3):
         parts = sorted(folder.glob(f"{case}__*_annotation-{number}.nii.gz"))
         if not parts:
@@ -164,6 +163,8 @@ def annotators(folder: Path, case: str, perturbations: int) -> None:
                     array[read_volume(path).array > 0] = value
         row = measure_labels(Volume(array, first.geometry), perturbations)
         print(line(f"{case} annotator {number}", row, {}))
+        rows.append(row)
+    agreement(rows)
 
 
 def main() -> None:
@@ -174,18 +175,25 @@ def main() -> None:
     parser.add_argument("--perturbations", type=int, default=PERTURBATIONS)
     parser.add_argument("--instances", type=Path, help="folder of masks per annotator")
     parser.add_argument("--case", default="case_00236", help="case of --instances")
+    parser.add_argument("--published", type=Path, help="published result of case_00000 (JSON)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     table = {row["case_id"]: row for row in json.loads(arguments.table.read_text(encoding="utf-8"))}
     kept = None if arguments.out is None else arguments.out / "measured.json"
     rows: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.is_file() else {}
-    for name, path in cases(arguments.folder):
-        if name not in rows:
-            rows[name] = measure_case(path, arguments.perturbations)
+    todo = [(name, path) for name, path in cases(arguments.folder) if name not in rows]
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        found = pool.map(measure_case, [path for _, path in todo], [arguments.perturbations] * len(todo))
+        for (name, _), row in zip(todo, found, strict=True):
+            rows[name] = row
             if kept is not None:
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        print(line(name, rows[name], table.get(name, {})), flush=True)
+    for name in sorted(rows):
+        print(line(name, rows[name], table.get(name, {})))
+    if arguments.published:
+        published(rows["case_00000"], arguments.published)
     sizes(rows, table)
     associations(rows, table)
     if arguments.instances:
