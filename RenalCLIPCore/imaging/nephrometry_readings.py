@@ -124,10 +124,10 @@ def _nearness(frame: KidneyFrame, surface: FloatArray, volume: FloatArray) -> Di
     wall = crossings(sinus, grid)
     if not len(wall) or not len(surface):
         return Diameter(float(depth.min()), volume[int(depth.argmin())], volume[int(depth.argmin())])
-    return _shortest(surface, wall)
+    return shortest(surface, wall)
 
 
-def _shortest(first: FloatArray, second: FloatArray) -> Diameter:
+def shortest(first: FloatArray, second: FloatArray) -> Diameter:
     """Shortest segment between two clouds of points; a few points bound the search for all."""
     from scipy.spatial import KDTree
 
@@ -152,7 +152,7 @@ def touches(frame: KidneyFrame, structure: FloatArray, contact_mm: float) -> tup
     wall = crossings(structure, frame.fields.grid)
     if not len(wall):
         return False, Diameter(float("inf"), frame.centre_lps_mm, frame.centre_lps_mm)
-    nearest = _shortest(surface, wall)
+    nearest = shortest(surface, wall)
     if sample(structure, frame.fields.grid, surface).min() <= 0:
         nearest = replace(nearest, length_mm=0.0)
     return nearest.length_mm <= contact_mm, nearest

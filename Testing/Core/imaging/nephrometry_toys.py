@@ -8,14 +8,19 @@ import numpy as np
 
 from RenalCLIPCore.imaging.lesions import Lesion, LesionFindings, find_lesions
 from RenalCLIPCore.imaging.nephrometry import measure_context
-from RenalCLIPCore.imaging.nephrometry_components import Context
-from RenalCLIPCore.imaging.nephrometry_scores import NephrometryOptions
+from RenalCLIPCore.imaging.nephrometry_components import Context, points_of
+from RenalCLIPCore.imaging.nephrometry_perturbation import values_of
+from RenalCLIPCore.imaging.nephrometry_scores import NephrometryOptions, a_label
 from RenalCLIPCore.imaging.volume import Geometry, Volume
 from RenalCLIPCore.phantom.anatomy import draw_patient
 from RenalCLIPCore.phantom.measures import Renal, measure_renal
 from RenalCLIPCore.phantom.patient import Kidney, PhantomPatient
 from RenalCLIPCore.phantom.render import render_labels
+from RenalCLIPCore.review import Measured, MeasuredComponent
 
+OPTIONS = NephrometryOptions()
+QUICK = NephrometryOptions(step_mm=1.5)
+LATERAL = [((30.0, 0.0, -34.0), 12.0, 2)]
 CENTRE = np.array([70.0, 10.0, 0.0])
 SEMI = np.array([30.0, 26.0, 55.0])
 
@@ -77,3 +82,14 @@ def phantom_side(seed: int, slice_mm: float = 2.0) -> tuple[PhantomPatient, Kidn
     high = np.max([shape.bounds()[1] for shape in shapes], axis=0) + 8
     labels = render_labels(patient, grid_around(low, high, (0.9, 0.9, slice_mm)))
     return patient, kidney, labels, measure_renal(primary, kidney)
+
+
+def component(result: Measured, letter: str) -> MeasuredComponent:
+    """One component of a measurement."""
+    return next(item for item in result.components if item.component == letter)
+
+
+def outcome(context: Context) -> dict[str, object]:
+    """Points of R, E, N and L and the label of A."""
+    value = values_of(context.readings)
+    return {**points_of(value, OPTIONS), "A": a_label(value.front_mm, OPTIONS.band_mm)}

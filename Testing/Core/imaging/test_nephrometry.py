@@ -8,29 +8,27 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from RenalCLIPCore import review
-from RenalCLIPCore.errors import Cancelled, NoKidneyError
-from RenalCLIPCore.imaging.lesions import find_lesions
+from RenalCLIPCore.errors import Cancelled
 from RenalCLIPCore.imaging.nephrometry import measure
-from RenalCLIPCore.imaging.nephrometry_components import measured, points_of
+from RenalCLIPCore.imaging.nephrometry_components import measured
 from RenalCLIPCore.imaging.nephrometry_perturbation import values_of
-from RenalCLIPCore.imaging.nephrometry_scores import NephrometryOptions, a_label
+from RenalCLIPCore.imaging.nephrometry_scores import NephrometryOptions
 from RenalCLIPCore.imaging.orientation import reorient
 from RenalCLIPCore.imaging.volume import Geometry, Volume
-from RenalCLIPCore.review import Absent, Measured
+from RenalCLIPCore.review import Measured
 from Testing.Core.imaging.nephrometry_toys import (
     CENTRE,
-    box,
+    LATERAL,
+    OPTIONS,
+    QUICK,
+    component,
     found,
-    grid_around,
     left_kidney,
     measured_context,
+    outcome,
     phantom_side,
     positions,
 )
-
-OPTIONS = NephrometryOptions()
-QUICK = NephrometryOptions(step_mm=1.5)
-LATERAL = [((30.0, 0.0, -34.0), 12.0, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +39,6 @@ def lateral():
 @pytest.fixture(scope="module")
 def full(lateral):
     return measure(lateral, *found(lateral), perturbations=4, options=QUICK)
-
-
-def component(result: Measured, letter: str) -> review.MeasuredComponent:
-    return next(item for item in result.components if item.component == letter)
-
-
-def outcome(context):
-    value = values_of(context.readings)
-    return {**points_of(value, OPTIONS), "A": a_label(value.front_mm, OPTIONS.band_mm)}
 
 
 def test_a_lateral_ball_has_the_values_that_the_shapes_have(lateral):
@@ -260,99 +249,6 @@ def test_a_filled_sinus_is_modelled_and_said_so():
     assert "modelled" in component(result, "N").source
     assert component(result, "N").confidence < 0.7
     assert any("do not show the sinus" in note for note in result.notes)
-
-
-def test_a_kidney_cut_off_by_the_scan_is_continued_and_trusted_less():
-    cut = left_kidney(LATERAL, box((52, 48, 62), (52, 48, 30)))
-    result = measure(cut, *found(cut), perturbations=0, options=QUICK)
-    assert any("cuts the kidney off at its upper border" in note for note in result.notes)
-    assert component(result, "L").confidence < 0.7
-    lesion_cut = left_kidney(LATERAL, box((52, 48, 36), (52, 48, 62)))
-    short = measure(lesion_cut, *found(lesion_cut), perturbations=0, options=QUICK)
-    assert any("lower bound" in note for note in short.notes)
-    assert component(short, "R").confidence <= 0.5
-
-
-def test_thick_slices_are_told():
-    labels = left_kidney(LATERAL, box((52, 48, 66), (52, 48, 66), (1.5, 1.5, 6.0)))
-    result = measure(labels, *found(labels), perturbations=0, options=QUICK)
-    assert any("6 mm thick" in note for note in result.notes)
-    assert component(result, "E").confidence < 1
-
-
-def test_a_giant_lesion_is_told():
-    labels = left_kidney([((18.0, -10.0, 0.0), 48.0, 2)])
-    result = measure(labels, *found(labels), perturbations=0, options=QUICK)
-    assert component(result, "R").points == 3
-    assert any("deforms" in note for note in result.notes)
-    assert result.confidence < 0.7
-
-
-def test_a_horseshoe_kidney_is_measured_by_half():
-    left = left_kidney(LATERAL, grid := grid_around((-112, -40, -60), (116, 45, 60), (1.5, 1.5, 3.0)))
-    right = left_kidney([], grid, mirrored=True)
-    away = positions(grid) - (0, 10, -45)
-    bridge = (np.abs(away[..., 0]) < 75) & (np.hypot(away[..., 1], away[..., 2]) < 9)
-    labels = Volume(np.where(left.array > 0, left.array, np.maximum(right.array, bridge)).astype(np.uint8), grid)
-    findings = find_lesions(labels)
-    result = measure(labels, findings, findings.lesions[0], perturbations=0, options=QUICK)
-    assert any("horseshoe" in note for note in result.notes)
-    assert component(result, "R").value == pytest.approx(24.0, abs=1.5)
-    assert component(result, "A").confidence <= 0.5
-
-
-def test_a_lesion_that_touches_no_kidney_is_measured_with_a_note_and_a_distant_one_by_size_alone():
-    apart = left_kidney([((48.0, 0.0, 0.0), 9.0, 2)])
-    result = measure(apart, *found(apart), perturbations=0, options=QUICK)
-    assert any("touches no kidney" in note for note in result.notes)
-    assert component(result, "E").value == pytest.approx(100, abs=0.5)
-    grid = box((50, 45, 65), (50, 45, 170), (1.5, 1.5, 3.0))
-    distant = left_kidney([((0.0, 0.0, 150.0), 9.0, 2)], grid)
-    alone = measure(distant, *found(distant), perturbations=0, options=QUICK)
-    assert isinstance(alone.total, Absent)
-    assert "60 mm" in alone.total.absent
-    assert [item.component for item in alone.components] == ["R"]
-    assert component(alone, "R").value == pytest.approx(18, abs=3.0)
-
-
-def test_masks_without_a_kidney_are_refused():
-    labels = left_kidney(LATERAL)
-    only = Volume(np.where(labels.array == 2, 2, 0).astype(np.uint8), labels.geometry)
-    for mask in (only, Volume(only.array * 0, labels.geometry)):
-        with pytest.raises(NoKidneyError):
-            find_lesions(mask)
-
-
-def test_hundreds_of_islands_change_nothing(lateral):
-    clean = measured_context(lateral)
-    noisy = lateral.array.copy()
-    generator = np.random.default_rng(0)
-    places = generator.integers(0, lateral.array.shape, size=(600, 3))
-    away = np.linalg.norm((positions(lateral.geometry)[tuple(places.T)] - CENTRE) / (30, 26, 55), axis=-1)
-    keep = tuple(places[away > 1.6].T)
-    noisy[keep] = np.where(noisy[keep] == 0, generator.integers(1, 4, size=len(keep[0])), noisy[keep])
-    context = measured_context(Volume(noisy, lateral.geometry))
-    assert outcome(context) == outcome(clean)
-    assert context.readings.outside == pytest.approx(clean.readings.outside, abs=0.02)
-    assert context.readings.front_mm == pytest.approx(clean.readings.front_mm, abs=0.5)
-
-
-def test_a_kidney_in_two_pieces_is_one_kidney():
-    # a tumour slab divides the kidney
-    labels = left_kidney([])
-    away = positions(labels.geometry) - CENTRE
-    slab = (np.abs(away[..., 2] + 30) < 7) & (np.linalg.norm(away / (32, 28, 57), axis=-1) <= 1)
-    labels.array[slab] = 2
-    context = measured_context(labels)
-    assert context.frame.centre_lps_mm == pytest.approx(CENTRE, abs=2.5)
-    assert context.frame.outline.semi_axes_mm[0] == pytest.approx(55, abs=3)
-
-
-def test_a_second_lesion_is_no_sinus_and_no_outline():
-    alone = measured_context(left_kidney(LATERAL))
-    with_cyst = measured_context(left_kidney([*LATERAL, ((22.0, -8.0, 25.0), 12.0, 3)]))
-    assert with_cyst.readings.outside == pytest.approx(alone.readings.outside, abs=0.04)
-    assert with_cyst.readings.near.length_mm == pytest.approx(alone.readings.near.length_mm, abs=0.5)
 
 
 def test_progress_is_told_and_cancelling_stops(lateral):
