@@ -311,11 +311,11 @@ class CaseLogic:
         self.plan.reached(Level.READING)
         for name in names:
             self.notes.withdrawOutdated(name)
-        self._reach(Level.READING, lambda: self._readingComplete(review))
+        self._reach(Level.READING, self._readingComplete)
 
-    def _readingComplete(self, review: CaseReview) -> None:
+    def _readingComplete(self) -> None:
         self.tell("review", "lesion", "centre", "report", "verdicts")
-        self.finish(review.conclusion)
+        self.finish("")
 
     def replaceLesion(self, lesion: LesionReview) -> None:
         """Put a lesion's review in the place of the one with its id."""

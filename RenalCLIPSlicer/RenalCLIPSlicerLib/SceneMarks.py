@@ -133,6 +133,7 @@ class SceneMarks:
             display.SetPointLabelsVisibility(False)
             display.SetPropertiesLabelVisibility(False)
             display.SetGlyphScale(0.0)
+            display.SetOpacity(0.6)
             self.parameters.region = node
         node.SetSize(*REGION_MM)
         node.SetCenter(vtk.vtkVector3d(*rasFromLps(lps)))

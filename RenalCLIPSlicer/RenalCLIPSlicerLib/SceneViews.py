@@ -15,7 +15,7 @@ PHASES_LAYOUT = 5201
 VIEW_GROUP = 52
 COLOURS = {"A": "#C0504D", "V": "#4F81BD", "N": "#7F7F7F", "D": "#9BBB59"}
 PLANES = ("Red", "Green", "Yellow")
-MAP_COLOURS = "vtkMRMLColorTableNodeFileInferno.txt"
+MAP_COLOURS = "vtkMRMLColorTableNodeIron"
 
 
 def viewName(phase: str) -> str:

@@ -156,7 +156,8 @@ class WorkerPlan:
 
 def pointParams(centre: Centre) -> dict[str, Any]:
     """A centre as the worker's methods take it."""
-    return {"centre_lps_mm": [float(v) for v in centre.lps_mm], "by": centre.by[:200], "why": centre.why[:2000]}
+    why = centre.why if centre.source == "manual" else "the proposed centre again"
+    return {"centre_lps_mm": [float(v) for v in centre.lps_mm], "by": centre.by[:200], "why": why[:2000]}
 
 
 def importParams(files: Mapping[str, str], out: str) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+import qt
+
 from ..Words import lesionWords, pointWords, present, whenWords
 from .Panel import Panel
 
@@ -18,6 +20,9 @@ class CentrePanel(Panel):
         """Connect."""
         ui, on = self.ui, self.connections.on
         self._listed: tuple[str, ...] = ()
+        ui.lesionComboBox.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
+        for button in (ui.previousButton, ui.nextButton):
+            button.setMaximumWidth(36)
         self.connections.onNamed(ui.lesionComboBox, "currentIndexChanged(int)", self.onLesion)
         on(ui.previousButton.clicked, self.onPrevious)
         on(ui.nextButton.clicked, self.onNext)

@@ -10,7 +10,7 @@ from ..Words import ComponentRow, componentRows, measuredWords, percent, predict
 from .Panel import Panel
 from .Tables import fitHeight, item, prepare
 
-HEADERS = ("", "Predicted", "", "Measured", "")
+HEADERS = ("", "Predicted", "", "Measured", "Points")
 
 
 class NephrometryPanel(Panel):

@@ -74,7 +74,7 @@ class OverviewPanel(Panel):
             value, remark = values.get(name, ("–", "not in this reading"))
             colour = self.theme.quiet if stale or name not in values else self.theme.ink
             tile.setText(
-                f"{self.theme.soft(name)}<br>"
+                f'<span style="font-size:small">{self.theme.soft(name)}</span><br>'
                 f'<span style="font-size:x-large;color:{colour}"><b>{escape(value)}</b></span><br>'
                 f'<span style="font-size:small">{self.theme.soft(remark)}</span>'
             )
@@ -128,5 +128,5 @@ def _probabilities(reading: Any) -> dict[str, tuple[str, str]]:
             found[name] = (percent(binary.probability), remark)
     risk = present(reading.recurrence)
     if risk:
-        found["Recurrence"] = (f"{risk.group} risk", "against the cohort's median")
+        found["Recurrence"] = (risk.group, "risk, against the cohort's median")
     return found

@@ -39,6 +39,7 @@ class SignOffPanel(Panel):
         state = self.case.state
         lesion = state.lesionReview()
         values = findings(lesion, state.report(lesion.lesion_id)) if lesion else {}
+        self.ui.signOffSection.setVisible(state.review is not None)
         self.ui.signOffTable.setVisible(bool(values))
         if list(values) != self._names or len(self._boxes) != len(values):
             self._rebuild(list(values))

@@ -21,6 +21,7 @@ def prepare(table: Any, headers: Sequence[str], stretched: Sequence[int]) -> Non
     table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
     table.setVerticalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
     header = table.horizontalHeader()
+    header.setDefaultAlignment(qt.Qt.AlignLeft)
     for column in range(len(headers)):
         stretch = column in stretched
         header.setSectionResizeMode(column, qt.QHeaderView.Stretch if stretch else qt.QHeaderView.ResizeToContents)
