@@ -16,6 +16,7 @@ pythonqt.install()
 
 _ARROW_PIXELS = 9
 _HEADER_MARGIN = 4
+_NO_LIMIT = 16777215  # QWIDGETSIZE_MAX
 
 
 class ctkCollapsibleButton(StandIn, QtWidgets.QAbstractButton):
@@ -46,11 +47,16 @@ class ctkCollapsibleButton(StandIn, QtWidgets.QAbstractButton):
             self._hidden = [item for item in inside if not item.isHidden()]
         for item in self._hidden:
             item.setVisible(not collapsed)
-        policy = QtWidgets.QSizePolicy.Policy
-        self.setSizePolicy(policy.Preferred, policy.Fixed if collapsed else policy.Preferred)
+        self.setMaximumHeight(self._header_height() if collapsed else _NO_LIMIT)
         self.updateGeometry()
         self.update()
         self.contentsCollapsed.emit(collapsed)
+
+    def childEvent(self, event: QtCore.QChildEvent) -> None:
+        child = event.child()
+        if event.polished() and self._collapsed and isinstance(child, QtWidgets.QWidget) and not child.isHidden():
+            self._hidden.append(child)  # a form folds a section before it fills it
+            child.setVisible(False)
 
     collapsed = QtCore.Property(bool, _get_collapsed, _fold)
     flat = stored(bool, "flat", False)

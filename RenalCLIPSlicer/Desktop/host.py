@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import types
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 from PySide6 import QtCore, QtWidgets
 
 from . import pythonqt
-from .requirements import choose_platform
+from .requirements import render_off_screen
 
-choose_platform(show="QT_QPA_PLATFORM" not in os.environ)
+render_off_screen()
 pythonqt.install()
 
 import slicer  # noqa: E402

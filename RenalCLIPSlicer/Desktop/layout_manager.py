@@ -121,21 +121,26 @@ class qSlicerLayoutManager(StandIn, QtCore.QObject):
             return
         self._description = description
         before, used = self._shown, []
+        if before is not None:
+            before.hide()
+            self._column.removeWidget(before)
         self._shown = self._build(ElementTree.fromstring(description), used)
+        self._put_away(before, used)
         self._column.addWidget(self._shown)
         self._shown.show()
         for widget in used:
             widget.show()
-        if before is not None:
-            for widget in self.viewWidgets():
-                if widget not in used:
-                    widget.hide()
-                    widget.setParent(self._viewport)
-            self._column.removeWidget(before)
-            if before not in used:
-                before.deleteLater()
+        self._column.activate()  # views have their sizes when this returns, as whoever fits slices next expects
         self._core.view_manager.set_current_view_ids([item.mrmlAbstractViewNode().GetSingletonTag() for item in used])
         self.layoutChanged.emit(self._get_layout())
+
+    def _put_away(self, before: QtWidgets.QWidget | None, used: list[Any]) -> None:
+        for widget in self.viewWidgets():
+            if widget not in used:
+                widget.hide()
+                widget.setParent(self._viewport)
+        if before is not None and before not in self.viewWidgets():
+            before.deleteLater()
 
     def _build(self, element: Any, used: list[Any]) -> QtWidgets.QWidget:
         if element.tag == "view":

@@ -78,8 +78,14 @@ def require(on_screen: bool) -> None:
         )
 
 
+def render_off_screen() -> None:
+    """Let VTK draw without a display; to be called before VTK is imported."""
+    if sys.platform == "linux":
+        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+
+
 def choose_platform(show: bool) -> bool:
-    """Set what Qt and VTK draw to: VTK always off screen; Qt on the display, or off screen where nothing is shown.
+    """Set what Qt draws to: the display, or memory where nothing is shown.
 
     Args:
         show: Whether a person is to see the window.
@@ -92,7 +98,6 @@ def choose_platform(show: bool) -> bool:
     """
     display = bool(os.environ.get("DISPLAY"))
     if sys.platform == "linux":
-        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
         if not show:
             os.environ["QT_QPA_PLATFORM"] = "offscreen"
         elif not display and not os.environ.get("WAYLAND_DISPLAY") and not os.environ.get("QT_QPA_PLATFORM"):

@@ -140,7 +140,11 @@ class _OffsetBar(QtWidgets.QFrame):
         """Show what the slice node says."""
         node = self._view.get_view_node()
         colour = QtGui.QColor.fromRgbF(*node.GetLayoutColor())
-        self._name.setText(f"{node.GetLayoutLabel() or ''}  {node.GetOrientation()}")
+        words = f"{node.GetLayoutLabel() or ''}  {node.GetOrientation()}"
+        self._name.setText(words)
+        font = self._name.font
+        font.setBold(True)
+        self._name.setMinimumWidth(QtGui.QFontMetrics(font).horizontalAdvance(words) + 14)
         self._name.setStyleSheet(
             f"background: {colour.darker(125).name()}; color: white; font-weight: bold; padding: 0 6px;"
         )
