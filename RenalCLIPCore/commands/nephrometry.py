@@ -12,6 +12,7 @@ from ..errors import ConfigurationError, InputError, NoLesionError
 if TYPE_CHECKING:
     from ..imaging.lesions import Lesion
     from ..imaging.nephrometry_scores import NephrometryOptions
+    from ..imaging.study import Study
     from ..imaging.volume import Volume
     from ..review import LesionReview, Measured
 
@@ -22,13 +23,15 @@ DATA_FILE, PAGE_FILE = "nephrometry.json", "nephrometry.html"
 class Nephrometry:
     """Measure R.E.N.A.L., PADUA and the C-index of every lesion from masks, with probabilities and evidence.
 
-    SOURCE is a label map (0 background, 1 kidney, 2 tumour, 3 cyst) or a study folder with --segmentation. A study's
-    excretory phase serves for nearness; for a label map it is given with --phase-d.
+    SOURCE is a label map (0 background, 1 kidney, 2 tumour, 3 cyst) or a study folder, whose masks are given with
+    --segmentation or made by a model. A study's excretory phase serves for nearness; for a label map it is given with
+    --phase-d.
     """
 
     name: ClassVar[str] = "nephrometry"
     source: Path
     segmentation: Path | None
+    segmentation_model: Path | None
     phase_d: Path | None
     vessels: Path | None
     sinus: Path | None
@@ -49,6 +52,8 @@ class Nephrometry:
         """Declare the arguments."""
         parser.add_argument("source", type=Path, metavar="MASK|STUDY", help="label map, or study folder")
         parser.add_argument("--segmentation", type=Path, metavar="FILE", help="label map of a study")
+        parser.add_argument("--segmentation-model", type=Path, help="nnU-Net model folder or exported zip for a study "
+                            "without masks (default: the phantom-trained one that ships with the program)")  # fmt: skip
         parser.add_argument("--phase-d", type=Path, metavar="FILE", help="excretory phase (HU) in the mask's frame")
         parser.add_argument("--vessels", type=Path, metavar="FILE", help="mask of the main renal artery and vein")
         parser.add_argument("--sinus", type=Path, metavar="FILE", help="mask of the sinus or collecting system")
@@ -114,18 +119,40 @@ class Nephrometry:
 
         excretory = None if self.phase_d is None else read_volume(self.phase_d)
         if not self.source.is_dir():
-            if self.segmentation is not None:
-                raise ConfigurationError("--segmentation goes with a study folder; a label map is given as it is.")
+            if self.segmentation is not None or self.segmentation_model is not None:
+                raise ConfigurationError(
+                    "--segmentation and --segmentation-model go with a study folder; a label map is given as it is."
+                )
             return load_segmentation(self.source, read_geometry(self.source)).labels, excretory
         if not is_study(self.source):
             raise InputError(f"{self.source.name} is neither a label map nor a study folder ('renalclip import').")
-        if self.segmentation is None:
-            raise InputError("A study needs its label map: give it with --segmentation FILE.")
+        if self.segmentation is not None and self.segmentation_model is not None:
+            raise ConfigurationError("Give either --segmentation or --segmentation-model, not both.")
         study = read_study(self.source)
-        labels = load_segmentation(self.segmentation, study.reference.geometry).labels
+        if self.segmentation is None:
+            labels = self._segmented(study)
+        else:
+            labels = load_segmentation(self.segmentation, study.reference.geometry).labels
         if excretory is None and Phase.D in study.phases:
             excretory = study.phases[Phase.D].read()
         return labels, excretory
+
+    def _segmented(self, study: Study) -> Volume:
+        """Masks that a model makes of a study."""
+        import sys
+
+        from ..progress import ProgressLine
+        from ..session import Session, SessionOptions, demo_bundle
+
+        session, tell = Session(SessionOptions()), ProgressLine()
+        if self.segmentation_model is None:
+            session.load_bundle(demo_bundle())
+            print("The masks come from the model that ships with the program, which learned from digital phantoms, "
+                  "not from patients; check them.", file=sys.stderr)  # fmt: skip
+        session.open(study)
+        labels = session.segment_with_model(self.segmentation_model, tell).labels
+        tell(1.0, "")
+        return labels
 
 
 def table(lesion: Lesion, found: Measured) -> str:

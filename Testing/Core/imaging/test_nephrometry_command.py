@@ -11,9 +11,13 @@ import pytest
 
 from RenalCLIPCore.commands.nephrometry import COMMANDS, Nephrometry
 from RenalCLIPCore.errors import ConfigurationError, GeometryError, InputError, NoKidneyError, NoLesionError
+from RenalCLIPCore.imaging.segmentation_file import Segmentation
+from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import Volume, write_volume
 from RenalCLIPCore.review import Measured, decode
+from RenalCLIPCore.session import Session
 from Testing.Core.imaging.nephrometry_toys import box, left_kidney
+from Testing.Core.phantom_case import write_phantom_study
 
 GRID = box((52, 48, 66), (52, 48, 66), (1.5, 1.5, 3.0))
 
@@ -119,14 +123,29 @@ def test_a_nrrd_file_without_spacing_is_refused(tmp_path):
         command(path, "--perturbations", 0).run()
 
 
-def test_a_folder_that_is_no_study_and_a_study_without_masks_are_refused(tmp_path):
+def test_a_folder_that_is_no_study_is_refused(tmp_path):
     with pytest.raises(InputError, match="neither a label map nor a study"):
         command(tmp_path).run()
     (tmp_path / "study.json").write_text("{}")
-    with pytest.raises(InputError, match="--segmentation"):
-        command(tmp_path).run()
+    with pytest.raises(ConfigurationError, match="either"):
+        command(tmp_path, "--segmentation", "a.nii.gz", "--segmentation-model", "b").run()
     with pytest.raises(InputError, match="no such file"):
         command(tmp_path / "nothing.nii.gz").run()
+
+
+def test_a_study_is_measured_with_given_masks_or_with_those_of_a_model(tmp_path, monkeypatch, capsys):
+    labels = left_kidney([((30.0, 0.0, -34.0), 12.0, 2)], GRID)
+    scan = Volume(np.where(labels.array > 0, 150, -80).astype(np.int16), GRID)
+    study, masks = write_phantom_study(tmp_path / "study", {Phase.A: scan}, labels)
+    command(study.folder, "--segmentation", masks, "--perturbations", 0).run()
+    given = capsys.readouterr()
+    assert "R.E.N.A.L." in given.out
+    assert "phantoms" not in given.err
+    monkeypatch.setattr(Session, "segment_with_model", lambda self, folder, tell: Segmentation(labels, "model", "", ""))
+    command(study.folder, "--perturbations", 0).run()
+    modelled = capsys.readouterr()
+    assert modelled.out == given.out
+    assert "learned from digital phantoms" in modelled.err
 
 
 def test_the_command_is_offered():
