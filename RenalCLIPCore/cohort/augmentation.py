@@ -162,6 +162,18 @@ def augment(images: Tensor, parameters: Parameters, shape: Shape = INPUT_SHAPE) 
     return sampled
 
 
+def augment_parts(images: Tensor, parameters: Parameters, shape: Shape, part: int) -> Tensor:
+    """As :func:`augment`, so many samples at a time: the sampling grids take three times the memory of the images."""
+    if len(images) <= part:
+        return augment(images, parameters, shape)
+    result = images.new_empty((len(images), 1, *shape))
+    for first in range(0, len(images), part):
+        chosen = slice(first, first + part)
+        drawn = Parameters(**{name: values[chosen] for name, values in vars(parameters).items()})
+        result[chosen] = augment(images[chosen], drawn, shape)
+    return result
+
+
 def centre_crop(images: Tensor, shape: Shape = INPUT_SHAPE) -> Tensor:
     """The middle (B, 1, *shape) of regions (B, 1, z, x, y): what the network sees at inference."""
     start = [(images.shape[axis + 2] - shape[axis]) // 2 for axis in range(3)]

@@ -6,8 +6,8 @@ nor an interruption changes what a run sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,11 +16,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import CohortError
 from ..imaging.study import Phase
-from .augmentation import Augmentation, augment, centre_crop, draw_parameters
+from .augmentation import Augmentation, augment_parts, centre_crop, draw_parameters
 from .roi_store import RoiStore
-from .table import LABEL_CLASSES, CohortRow
+from .table import ATTRIBUTES, LABEL_CLASSES, CohortRow
 
 MISSING = -1
+ATTRIBUTE_TARGETS = tuple(f"attribute_{number:02d}" for number in range(1, ATTRIBUTES + 1))
+_AUGMENTED_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Batch:
 
     Attributes:
         images: (B, 1, z, x, y) float32 in [0, 1].
-        targets: Per name a (B,) tensor: class of each task and descriptor (int64, -1 where not known);
+        targets: Per name a (B,) tensor: class of each task, descriptor and report attribute (int64, -1 where not known);
             ``rfs_months`` (float32, NaN where there is no follow-up) and ``rfs_event`` (int64, -1); ``centre_density``
             (B, 3), see :func:`centre_density`.
         case_ids: Case of each sample.
@@ -98,11 +100,20 @@ class RoiDataset(Dataset[Sample]):
         """Phases that a row has."""
         return self.store.phases(self.rows[row].case_id)
 
+    def random_phase(self, row: int, seed: int) -> Phase:
+        """One of the phases that a row has; the same for every row with these phases."""
+        available = self.phases(row)
+        return available[int(np.random.default_rng(seed).integers(len(available)))]
+
+    def one_phase_per_patient(self, draws: Sequence[Draw]) -> list[Draw]:
+        """Draws of one batch with their phases: both kidneys of a patient in the same one (paper, 4.2)."""
+        seeds: dict[str, int] = {}
+        for draw in draws:
+            seeds.setdefault(self.rows[draw.row].patient, draw.seed)
+        return [replace(draw, phase=self.random_phase(draw.row, seeds[self.rows[draw.row].patient])) for draw in draws]
+
     def __getitem__(self, draw: Draw) -> Sample:
-        phase = draw.phase
-        if phase is None:
-            available = self.phases(draw.row)
-            phase = available[int(np.random.default_rng(draw.seed).integers(len(available)))]
+        phase = draw.phase or self.random_phase(draw.row, draw.seed)
         array = self.store.read(self.rows[draw.row].case_id, phase)
         image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
         return image[None], draw, phase
@@ -141,6 +152,9 @@ def centre_density(images: Tensor) -> Tensor:
 def stack_targets(rows: Sequence[CohortRow]) -> dict[str, Tensor]:
     """The targets of :class:`Batch` for all rows."""
     targets = {task: torch.tensor([row.labels.get(task, MISSING) for row in rows]) for task in LABEL_CLASSES}
+    for number, name in enumerate(ATTRIBUTE_TARGETS):
+        answers = [row.attributes[number] for row in rows]
+        targets[name] = torch.tensor([MISSING if answer is None else answer for answer in answers])
     follow_up = [row.follow_up.get("rfs") for row in rows]
     targets["rfs_months"] = torch.tensor([item.months if item else float("nan") for item in follow_up])
     targets["rfs_event"] = torch.tensor([int(item.event) if item else MISSING for item in follow_up])
@@ -204,6 +218,7 @@ class RoiData:
         plan: Order of the training samples.
         augmentation: Applied to the training samples.
         workers: Loading processes; 0 loads in the own process.
+        share: This process's part of the draws of a global batch, where several processes train.
     """
 
     def __init__(
@@ -213,12 +228,14 @@ class RoiData:
         plan: EpochPlan,
         augmentation: Augmentation,
         workers: int = 0,
+        share: Callable[[Sequence[Draw]], Sequence[Draw]] = list,
     ) -> None:
         self.training_set = training
         self.validation_set = validation
         self.plan = plan
         self.augmentation = augmentation
         self.workers = workers
+        self.share = share
 
     @property
     def batches_per_epoch(self) -> int:
@@ -228,10 +245,11 @@ class RoiData:
     def training(self, epoch: int, start: int, device: torch.device) -> Iterator[Batch]:
         """The augmented batches of an epoch from the ``start``-th on."""
         shape = self.training_set.input_shape
-        for batch in _load(self.training_set, self.plan.batches(epoch)[start:], self.workers):
+        whole = (self.training_set.one_phase_per_patient(draws) for draws in self.plan.batches(epoch)[start:])
+        for batch in _load(self.training_set, [list(self.share(draws)) for draws in whole], self.workers):
             there = batch.to(device)
-            margin = there.images.shape[3] - shape[1]
-            images = augment(there.images, draw_parameters(self.augmentation, batch.seeds, margin), shape)
+            drawn = draw_parameters(self.augmentation, batch.seeds, there.images.shape[3] - shape[1])
+            images = augment_parts(there.images, drawn, shape, _AUGMENTED_AT_ONCE)
             yield Batch(images, there.targets, batch.case_ids, batch.phases, batch.seeds)
 
     def validation(self, device: torch.device) -> Iterator[Batch]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from ..errors import TrainingError
 
@@ -59,6 +60,34 @@ def newest(folder: Path) -> Path | None:
     """The checkpoint with the largest step, if there is one."""
     steps = _steps(folder)
     return steps[-1] if steps else None
+
+
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """The model's tensors without the parameters that are not trained, which a large frozen model has many of."""
+    frozen = _frozen(model)
+    return {name: value for name, value in model.state_dict().items() if name not in frozen}
+
+
+def load_trained_state(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Put back what :func:`trained_state` gave; nothing may be missing or left over.
+
+    Raises:
+        TrainingError: Names or shapes differ.
+    """
+    frozen = _frozen(model)
+    whole = model.state_dict()
+    wanted = {name: value.shape for name, value in whole.items() if name not in frozen}
+    if {name: value.shape for name, value in state.items()} != wanted:
+        raise TrainingError(
+            "The checkpoint is of a model with other tensors; use the configuration that it began with."
+        )
+    model.load_state_dict({**{name: whole[name] for name in frozen}, **state})
+
+
+def _frozen(model: nn.Module) -> set[str]:
+    trained = {id(p) for p in model.parameters() if p.requires_grad}
+    everything = model.named_parameters(remove_duplicate=False)
+    return {name for name, p in everything if id(p) not in trained}
 
 
 def random_states() -> dict[str, Any]:

@@ -66,10 +66,12 @@ class Stage(Part):
     Attributes:
         seed: Of initial weights, order, samples and dropout.
         epochs: Passes over the training split.
-        batch_size: Samples per step.
+        batch_size: Samples per step, of all processes together.
         validate_every: Epochs between two validations; the last epoch is always validated.
         precision: ``fp32``, or ``bf16`` for autocast to bfloat16.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        batch_norm: Whose statistics batch norm takes in training: those of all processes (``synchronised``), each
+            process's own (``own``), or the running ones, which then stay (``fixed``).
+        device: ``cpu``, ``cuda`` (with several processes, each its own) or ``cuda:N``.
         workers: Loading processes beside the own one.
         threads: Of the numerical library; None leaves its default.
         optimiser: See there.
@@ -83,6 +85,7 @@ class Stage(Part):
     batch_size: int = Field(default=300, ge=2)
     validate_every: int = Field(default=1, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
+    batch_norm: Literal["synchronised", "own", "fixed"] = "synchronised"
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     workers: int = Field(default=0, ge=0)
     threads: int | None = Field(default=None, ge=1)
@@ -98,6 +101,8 @@ class Stage(Part):
     def digest(self) -> str:
         """Hash of what decides the weights (not: loading processes, device and how many checkpoints are kept)."""
         content = self.model_dump(mode="json", exclude={"workers", "device", "threads", "checkpoints"})
+        if self.batch_norm == "synchronised":  # as in runs from before there was a choice
+            del content["batch_norm"]
         return hashlib.sha256(yaml.safe_dump(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,12 +1,12 @@
 """The one training loop. It never asks which task it trains: a task is a model, a loss and two methods.
 
 A run's folder holds ``configuration.yaml``, ``log.jsonl``, ``checkpoints/step-*.pt`` (everything that is needed to go
-on bit for bit) and ``best.pt`` (the weights with the best validation score).
+on bit for bit) and ``best.pt`` (the weights with the best validation score). Parameters that are not trained are in
+neither: they come from where the run started. Of several processes (``training.distribution``) the first writes.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,13 +19,15 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..output import write_text
-from . import checkpoints
+from . import checkpoints, distribution
 from .configuration import Optimiser, Schedule, Stage
+from .distribution import ALONE, Ranks
+from .normalisation import fix_statistics, synchronise
+from .run_log import LOG_FILE, RunLog
 
 Progress = Callable[[float, str], None]
 
 CONFIGURATION_FILE = "configuration.yaml"
-LOG_FILE = "log.jsonl"
 BEST_FILE = "best.pt"
 CHECKPOINT_FOLDER = "checkpoints"
 
@@ -44,7 +46,10 @@ Out = TypeVar("Out", bound=HasCases, covariant=True)
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What a task returns for a training batch: the loss to minimise, and figures for the log."""
+    """What a task returns for a training batch: the loss to minimise, and figures for the log.
+
+    With several processes the loss is this one's share: the shares add up to the loss of the global batch.
+    """
 
     loss: Tensor
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -73,7 +78,10 @@ class TrainingTask(Protocol[In]):
 
 
 class TrainingData(Protocol[Out]):
-    """What it is trained on. The batches of an epoch depend on the epoch's number and the configuration alone."""
+    """What it is trained on. The batches of an epoch depend on the epoch's number and the configuration alone.
+
+    With several processes the batches are this one's part of the global ones.
+    """
 
     @property
     def batches_per_epoch(self) -> int:
@@ -117,6 +125,10 @@ class Trainer:
         folder: Of the run; made when it is not there.
         data_digest: Hash of the data's split; a run is only resumed on the same data.
         origin_digest: Hash of the weights that the model starts from, where they are not drawn.
+        ranks: This process among those of the run.
+
+    Raises:
+        ConfigurationError: A global batch cannot be shared out evenly.
     """
 
     def __init__(
@@ -127,13 +139,18 @@ class Trainer:
         folder: Path,
         data_digest: str = "",
         origin_digest: str = "",
+        ranks: Ranks = ALONE,
     ) -> None:
         self.task = task
         self.data = data
         self.configuration = configuration
         self.folder = folder
         self.identity = {"configuration": configuration.digest, "data": data_digest, "origin": origin_digest}
-        self.device = torch.device(configuration.device)
+        self.ranks = ranks
+        self.device = ranks.device(configuration.device)
+        self.log = RunLog(folder, ranks.first)
+        if configuration.batch_norm == "synchronised":
+            synchronise(task.model, ranks, self.device)
         task.model.to(self.device)
         self.total_steps = configuration.epochs * data.batches_per_epoch
         self.optimiser = make_optimiser(task.model, configuration.optimiser)
@@ -144,61 +161,71 @@ class Trainer:
         """Train to the end, from the beginning or from the newest checkpoint.
 
         Raises:
-            TrainingError: The folder holds a run and ``resume`` is off, the checkpoint is of another configuration or
-                cohort, or the loss is not finite (the log names the batch).
+            TrainingError: The folder holds a run and ``resume`` is off, the checkpoint is of another configuration,
+                cohort or number of processes, the loss is not finite (the log names the batch), or another process
+                of the run has ended.
             Cancelled: From ``progress``; the checkpoints stay.
         """
         self._enter(resume)
         while self.position.epoch < self.configuration.epochs:
             self._epoch(progress)
             self._end_epoch()
+        self.log.close()
         done = self.position
         return RunResult(self.folder, done.step, done.best_score, done.best_epoch)
 
     def _enter(self, resume: bool) -> None:
-        newest = checkpoints.newest(self.folder / CHECKPOINT_FOLDER)
+        newest = distribution.told_to_all(checkpoints.newest(self.folder / CHECKPOINT_FOLDER))
         if newest and not resume:
             raise TrainingError(f"{self.folder.name} already holds a run; resume it or choose another folder.")
         if newest:
             self._restore(checkpoints.load(newest), newest.name)
             self._log("resumed", checkpoint=newest.name)
-        else:
+            return
+        if self.ranks.first:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(self.folder / CONFIGURATION_FILE, self.configuration.to_yaml())
-            torch.manual_seed(self.configuration.seed)
-            self._log("started", steps=self.total_steps, **self.identity)
+        # what the processes draw differs (dropout); what they start from does not
+        torch.manual_seed(self.configuration.seed + self.ranks.rank)
+        distribution.equalise(self.task.model)
+        self._log("started", steps=self.total_steps, processes=self.ranks.count, **self.identity)
 
     def _epoch(self, progress: Progress | None) -> None:
         self.task.model.train()
         at, settings = self.position, self.configuration
+        if settings.batch_norm == "fixed":
+            fix_statistics(self.task.model)
         for batch in self.data.training(at.epoch, at.batch, self.device):
             started = time.perf_counter()
-            step = self._forward(batch)
+            step, loss = self._forward(batch)
             self._backward(step.loss)
             at.step, at.batch = at.step + 1, at.batch + 1
             rate = self.schedule.get_last_lr()[0]
             seconds = round(time.perf_counter() - started, 4)
             figures = {name: round(value, 6) for name, value in step.figures.items()}
-            self._log("step", loss=float(step.loss.detach()), learning_rate=rate, seconds=seconds, **figures)
+            self._log("step", loss=loss, learning_rate=rate, seconds=seconds, **figures)
             if settings.checkpoints.every_steps and at.step % settings.checkpoints.every_steps == 0:
                 self._checkpoint()
             if progress:
                 progress(at.step / self.total_steps, f"epoch {at.epoch + 1} of {settings.epochs}")
 
-    def _forward(self, batch: Any) -> Step:
+    def _forward(self, batch: Any) -> tuple[Step, float]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.configuration.precision == "bf16"):
             step = self.task.training_step(batch)
-        if not bool(torch.isfinite(step.loss)):
-            self._log("loss not finite", loss=str(float(step.loss.detach())), cases=list(batch.case_ids))
+        loss = distribution.total_number(float(step.loss.detach()))
+        if not math.isfinite(loss):
+            cases = [case for own in distribution.everyones(list(batch.case_ids)) for case in own]
+            self._log("loss not finite", loss=str(loss), cases=cases)
             raise TrainingError(
                 f"The loss is not finite in epoch {self.position.epoch + 1}, batch {self.position.batch + 1}; "
                 f"the cases of that batch are named in the last line of {self.folder.name}/{LOG_FILE}."
             )
-        return step
+        return step, loss
 
     def _backward(self, loss: Tensor) -> None:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        distribution.add_gradients(self.task.model.parameters())
         if self.configuration.optimiser.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.task.model.parameters(), self.configuration.optimiser.clip_norm)
         self.optimiser.step()
@@ -213,27 +240,42 @@ class Trainer:
         self._checkpoint()
 
     def _validate(self) -> None:
-        self.task.model.eval()
-        with (
-            torch.no_grad(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.configuration.precision == "bf16"),
-        ):
-            result = self.task.validate(self.data.validation(self.device))
+        # the first process validates, the others wait for its answer
+        result = distribution.told_to_all(self._scored() if self.ranks.first else None)
+        if result is None:
+            raise ValueError("the first process sends its validation")
         at = self.position
         best = result.score > at.best_score
         self._log("validation", score=result.score, best=best, **result.figures)
         if best:
             at.best_score, at.best_epoch = result.score, at.epoch
-            content = {"model": self.task.model.state_dict(), "score": result.score, "epoch": at.epoch, **self.identity}
-            checkpoints.save(content, self.folder / BEST_FILE)
+            if self.ranks.first:
+                self._keep_best(result.score)
+
+    def _scored(self) -> Validation:
+        self.task.model.eval()
+        with (
+            torch.no_grad(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.configuration.precision == "bf16"),
+        ):
+            return self.task.validate(self.data.validation(self.device))
+
+    def _keep_best(self, score: float) -> None:
+        model = checkpoints.trained_state(self.task.model)
+        content = {"model": model, "score": score, "epoch": self.position.epoch, **self.identity}
+        checkpoints.save(content, self.folder / BEST_FILE)
 
     def _checkpoint(self) -> None:
+        # every process has random states of its own
+        states = distribution.everyones(checkpoints.random_states())
+        if not self.ranks.first:
+            return
         content = {
-            "model": self.task.model.state_dict(),
+            "model": checkpoints.trained_state(self.task.model),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "position": vars(self.position),
-            "random": checkpoints.random_states(),
+            "random": states,
             **self.identity,
         }
         folder = self.folder / CHECKPOINT_FOLDER
@@ -243,17 +285,17 @@ class Trainer:
         for part, value in self.identity.items():
             if content[part] != value:
                 raise TrainingError(f"{name} belongs to another {part}; resume with what the run began with.")
-        self.task.model.load_state_dict(content["model"])
+        if len(content["random"]) != self.ranks.count:
+            raise TrainingError(f"{name} is of {len(content['random'])} processes; resume with as many.")
+        checkpoints.load_trained_state(self.task.model, content["model"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.schedule.load_state_dict(content["schedule"])
         self.position = _Position(**content["position"])
-        checkpoints.restore_random_states(content["random"])
+        checkpoints.restore_random_states(content["random"][self.ranks.rank])
 
     def _log(self, event: str, **values: Any) -> None:
         at = self.position
-        line = {"event": event, "epoch": at.epoch, "step": at.step, "time": round(time.time(), 3), **values}
-        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self.log.write({"event": event, "epoch": at.epoch, "step": at.step, "time": round(time.time(), 3), **values})
 
 
 def make_optimiser(model: nn.Module, settings: Optimiser) -> torch.optim.AdamW:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from ..evaluation.survival import concordance
 from ..models.encoder import RenalEncoder
 from ..models.heads import AttributeHead, ClassificationHead, SurvivalHead
 from .configuration import CENTRE_DENSITY, SURVIVAL_TASK, MultitaskConfiguration
+from .distribution import gather, share_of
 from .loop import Step, Validation
 from .losses import class_weights, classification_loss, cox_loss
 from .prediction import Predictions, predict, softmax
@@ -77,16 +78,18 @@ class MultitaskTask:
 
     def training_step(self, batch: Batch) -> Step:
         """Weighted mean of the losses of the tasks that have labels in the batch."""
-        outputs = self.model(batch.images)
+        # the loss is of the global batch: its means run over all processes' samples
+        outputs = {task: gather(values) for task, values in self.model(batch.images).items()}
+        targets = {name: gather(values) for name, values in batch.targets.items()}
         losses = {
-            task: loss for task, values in outputs.items() if (loss := self._loss(task, values, batch)) is not None
+            task: loss for task, values in outputs.items() if (loss := self._loss(task, values, targets)) is not None
         }
         weights = {task: self.configuration.weights.get(task, 1.0) for task in losses}
         # a batch without any label still needs a loss that can be differentiated
         anchor = sum((values.sum() * 0 for values in outputs.values()), batch.images.new_zeros(()))
         total = sum((weights[task] * loss for task, loss in losses.items()), anchor)
         figures = {task: float(loss.detach()) for task, loss in losses.items()}
-        return Step(total / max(sum(weights.values()), 1e-12), figures)
+        return Step(share_of(total / max(sum(weights.values()), 1e-12)), figures)
 
     def validate(self, batches: Iterable[Batch]) -> Validation:
         """Late fusion over every phase of every case."""
@@ -99,16 +102,16 @@ class MultitaskTask:
         chosen = [value for name, value in figures.items() if name in self.configuration.tasks]
         return Validation(float(np.mean(chosen or list(figures.values()))), figures)
 
-    def _loss(self, task: str, outputs: Tensor, batch: Batch) -> Tensor | None:
+    def _loss(self, task: str, outputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor | None:
         if task == CENTRE_DENSITY:
-            return functional.smooth_l1_loss(outputs.float(), batch.targets[task])
+            return functional.smooth_l1_loss(outputs.float(), targets[task])
         if task == SURVIVAL_TASK:
-            event = batch.targets["rfs_event"]
-            chosen = (event != MISSING) & (batch.targets["malignancy"] == 1)
+            event = targets["rfs_event"]
+            chosen = (event != MISSING) & (targets["malignancy"] == 1)
             ties = self.configuration.survival_ties
-            return cox_loss(outputs[chosen, 0], batch.targets["rfs_months"][chosen], event[chosen], ties)
+            return cox_loss(outputs[chosen, 0], targets["rfs_months"][chosen], event[chosen], ties)
         weights = self.class_weights[task].to(outputs.device) if self.configuration.class_weights else None
-        return classification_loss(outputs, batch.targets[task], weights)
+        return classification_loss(outputs, targets[task], weights)
 
 
 def score_tasks(predictions: Predictions, rows: Sequence[CohortRow]) -> dict[str, float]:
