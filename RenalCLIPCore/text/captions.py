@@ -1,0 +1,67 @@
+"""Report text as the text encoder reads it: sentences, the caption of one kidney, and its shuffled versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Protocol
+
+NO_ABNORMALITY = "No abnormality is described in this kidney."
+_ABBREVIATIONS = re.compile(
+    r"\b(?:approx|ca|cf|fig|dr|vs|resp|e\.g|i\.e|incl|max|min|st)\.$|(?:^|[\s(])(?:[A-Z]\.)+$", re.IGNORECASE
+)
+# A full stop ends a sentence before white space; a stop inside a number, or after the number of a list, does not.
+_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])\s*|\s*\n+\s*")
+_ENUMERATOR = re.compile(r"^\s*(?:\(?\d{1,2}[.):、]|[-*•])\s*(?=\D)")
+
+
+class Permutes(Protocol):
+    """The part of numpy's Generator that shuffling needs."""
+
+    def permutation(self, x: int, /) -> Iterable[int]: ...
+
+
+def sentences(text: str) -> tuple[str, ...]:
+    """Sentences of a report in order, without list numbers and bullets (English or Chinese stops, semicolons, lines)."""
+    pieces: list[str] = []
+    held = ""
+    for piece in _END.split(text):
+        held = f"{held} {piece}".strip() if held else piece.strip()
+        if held and not _ABBREVIATIONS.search(held) and not re.fullmatch(r"\(?\d{1,2}[.):]", held):
+            pieces.append(held)
+            held = ""
+    pieces += [held] if held else []
+    return tuple(cleaned for piece in pieces if (cleaned := _ENUMERATOR.sub("", piece).strip(" ;；")))
+
+
+def caption(findings: str, impression: str) -> str:
+    """The caption of one kidney: ``Findings: ...`` and ``Impression: ...`` on a line each.
+
+    A kidney of which nothing is said shows no abnormality; where one of the two parts is empty, its line is left out.
+    """
+    findings, impression = " ".join(findings.split()), " ".join(impression.split())
+    if not findings and not impression:
+        findings = NO_ABNORMALITY
+    parts = [("Findings", findings), ("Impression", impression)]
+    return "\n".join(f"{name}: {words}" for name, words in parts if words)
+
+
+def shuffled_caption(findings: str, impression: str, generator: Permutes) -> str:
+    """The caption with the sentences of each section in random order (paper, text augmentation).
+
+    Args:
+        findings: Text, any number of sentences.
+        impression: Text.
+        generator: A ``numpy.random.Generator``; both sections draw from it, findings first.
+    """
+    return caption(_shuffled(findings, generator), _shuffled(impression, generator))
+
+
+def _shuffled(text: str, generator: Permutes) -> str:
+    parts = sentences(text)
+    order: list[int] = [int(index) for index in generator.permutation(len(parts))]
+    return " ".join(_stopped(parts[index]) for index in order)
+
+
+def _stopped(sentence: str) -> str:
+    return sentence if sentence[-1] in ".!?。！？" else f"{sentence}."
