@@ -172,7 +172,8 @@ def table(lesion: Lesion, found: Measured) -> str:
         lines.append(f"  no total: {found.total.absent}")
     else:
         shares = ", ".join(f"{name} {value:.2f}" for name, value in found.total.complexity_probabilities.items())
-        lines.append(f"  R.E.N.A.L. {found.total.text}, {found.total.complexity} complexity ({shares})")
+        said = f" ({shares})" if shares else ""
+        lines.append(f"  R.E.N.A.L. {found.total.text}, {found.total.complexity} complexity{said}")
     if not isinstance(found.padua, Absent):
         items = "; ".join(f"{item.name.lower()} {item.label} {item.points}" for item in found.padua.items)
         lines.append(f"  PADUA {found.padua.text}, {found.padua.complexity}: {items}")

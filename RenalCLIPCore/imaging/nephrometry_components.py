@@ -45,6 +45,7 @@ from .nephrometry_scores import (
 
 FACES = ("anterior", "posterior", "neither")
 NO_VESSELS = "not assessed: no mask of the renal artery and vein was given"
+NOT_VARIED = "The masks were not varied, so no probabilities are given and the confidence leaves their variation out."
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ def measured(context: Context, options: NephrometryOptions) -> Measured:
     return Measured(
         components=(*components, _h(context, options)),
         total=total,
-        notes=(*context.notes, *context.quality.notes),
+        notes=(*context.notes, *context.quality.notes, *(() if context.draws else (NOT_VARIED,))),
         padua=_padua(context, options, components),
         centrality=_centrality(context, scored, shown["C-index"]),
         confidence=round(min(item.confidence for item in components), 3),
@@ -219,9 +220,8 @@ def _total(context: Context, options: NephrometryOptions, components: list[Measu
     hilar = context.vessels is not None and context.vessels[0]
     kinds = Counter(renal_complexity(sum(points_of(draw, options).values())) for draw in context.draws)
     counts = {name: float(kinds[name]) for name in ("low", "moderate", "high")}
-    own = {name: float(name == renal_complexity(score)) for name in counts}
     return NephrometryTotal(
-        score, renal_text(score, face, hilar), renal_complexity(score), shares(counts) if context.draws else own
+        score, renal_text(score, face, hilar), renal_complexity(score), shares(counts) if context.draws else {}
     )
 
 

@@ -195,6 +195,8 @@ def test_one_seed_gives_one_result_and_another_one_another(lateral, full):
 def test_without_perturbations_there_are_no_probabilities(lateral):
     result = measure(lateral, *found(lateral), perturbations=0, options=QUICK)
     assert component(result, "R").point_probabilities == {}
+    assert result.total.complexity_probabilities == {}
+    assert any("not varied" in note for note in result.notes)
     assert isinstance(result.total, review.NephrometryTotal)
 
 
