@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import slicer
+
 from RenalCLIPCore.review import Absent
 
 from . import Requirements
