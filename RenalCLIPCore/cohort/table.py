@@ -20,7 +20,9 @@ diameter_mm               largest diameter of the lesion in millimetres         
 rfs_months, rfs_event     follow-up in months (> 0) and 1 event / 0 censored;       no follow-up (both)
                           the same for ``dss`` and ``os``
 findings, impression      report text of this kidney                                no report
-attribute_01 ... _14      class of each report attribute, 0 upwards                 "don't know"
+attribute_01 ... _14      what the report says: option of each of the 14 questions  "don't know"
+                          (:mod:`RenalCLIPCore.text.questionnaire`), 0 upwards
+true_attribute_01 ... _14 phantoms: the same, as it truly is                        not a phantom
 oracle_<task>             phantoms: score of an observer who knows every hidden     not a phantom
                           attribute (probability, or log relative hazard for rfs)
 ========================= ========================================================= =====================
@@ -41,6 +43,7 @@ from typing import Final
 
 from ..errors import CohortError
 from ..imaging.study import Phase
+from ..text.questionnaire import QUESTIONS, questionnaire
 
 TASK_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
     "renal_r": ("<=4 cm", ">4 to <7 cm", ">=7 cm"),
@@ -73,11 +76,12 @@ LABEL_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {**TASK_CLASSES, **DESCRIP
 ENDPOINTS: Final = ("rfs", "dss", "os")
 SPLITS: Final = ("training", "validation", "test")
 SIDES: Final = ("left", "right")
-ATTRIBUTES: Final = 14
+ATTRIBUTES: Final = QUESTIONS
 
 _CENTRE = ("centre_x_lps_mm", "centre_y_lps_mm", "centre_z_lps_mm")
 _VOLUMES = {phase: f"volume_{phase.value.lower()}" for phase in Phase}
 _ATTRIBUTES = tuple(f"attribute_{number:02d}" for number in range(1, ATTRIBUTES + 1))
+_TRUE_ATTRIBUTES = tuple(f"true_{name}" for name in _ATTRIBUTES)
 _ORACLE = tuple(f"oracle_{task}" for task in (*TASK_CLASSES, "rfs"))
 COLUMNS: Final = (
     "patient",
@@ -96,6 +100,7 @@ COLUMNS: Final = (
     "findings",
     "impression",
     *_ATTRIBUTES,
+    *_TRUE_ATTRIBUTES,
     *_ORACLE,
 )
 _PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -129,7 +134,8 @@ class CohortRow:
         follow_up: Follow-up per endpoint (``rfs``, ``dss``, ``os``), only where there is one.
         findings: Report text, or empty.
         impression: Report text, or empty.
-        attributes: Class of each of the 14 report attributes, None for "don't know".
+        attributes: Option of each of the 14 questions as the report answers it, None for "don't know".
+        true_attributes: Phantoms only: the options that are true, None for unknown.
         oracle: Phantoms only: best attainable score per task.
     """
 
@@ -149,6 +155,7 @@ class CohortRow:
     findings: str = ""
     impression: str = ""
     attributes: tuple[int | None, ...] = (None,) * ATTRIBUTES
+    true_attributes: tuple[int | None, ...] = (None,) * ATTRIBUTES
     oracle: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -248,7 +255,8 @@ def _parse(cells: Mapping[str | None, str | None], folder: Path, place: str) -> 
         follow_up={name: seen for name in ENDPOINTS if (seen := row.follow_up(name)) is not None},
         findings=row.text("findings"),
         impression=row.text("impression"),
-        attributes=tuple(row.integer(name, 0, 99) for name in _ATTRIBUTES),
+        attributes=row.options(_ATTRIBUTES),
+        true_attributes=row.options(_TRUE_ATTRIBUTES),
         oracle={name[7:]: value for name in _ORACLE if (value := row.number(name)) is not None},
     )
 
@@ -297,6 +305,10 @@ class _Cells:
             raise self.fail(name, f"an integer from {low} to {high}, or empty")
         return int(value)
 
+    def options(self, names: Sequence[str]) -> tuple[int | None, ...]:
+        counts = questionnaire().class_counts
+        return tuple(self.integer(name, 0, count - 1) for name, count in zip(names, counts, strict=True))
+
     def path(self, name: str, folder: Path) -> Path | None:
         return folder / self.text(name) if self.text(name) else None
 
@@ -328,7 +340,9 @@ def _format(row: CohortRow, folder: Path) -> dict[str, str]:
     cells |= {"diameter_mm": _number(row.diameter_mm)} if row.diameter_mm is not None else {}
     for name, value in row.follow_up.items():
         cells |= {f"{name}_months": _number(value.months), f"{name}_event": str(int(value.event))}
-    cells |= {name: str(v) for name, v in zip(_ATTRIBUTES, row.attributes, strict=True) if v is not None}
+    answers = ((_ATTRIBUTES, row.attributes), (_TRUE_ATTRIBUTES, row.true_attributes))
+    for names, values in answers:
+        cells |= {name: str(v) for name, v in zip(names, values, strict=True) if v is not None}
     return cells | {f"oracle_{task}": _number(value) for task, value in row.oracle.items()}
 
 

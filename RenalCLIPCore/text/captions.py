@@ -22,7 +22,7 @@ class Permutes(Protocol):
 
 
 def sentences(text: str) -> tuple[str, ...]:
-    """Sentences of a report in order, without list numbers and bullets (English or Chinese stops, semicolons, lines)."""
+    """Sentences of a report in order, without list numbers and bullets (English, Chinese stops, semicolons, lines)."""
     pieces: list[str] = []
     held = ""
     for piece in _END.split(text):

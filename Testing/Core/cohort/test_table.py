@@ -27,7 +27,8 @@ def full_row(folder, patient="p1", side="left"):
         follow_up={"rfs": FollowUp(12.5, True), "os": FollowUp(60.0, False)},
         findings="A mass.\nIt enhances.",
         impression="Suspicious",
-        attributes=(0, None, 6, *(None,) * 11),
+        attributes=(0, None, 4, *(None,) * 11),
+        true_attributes=(1, 2, *(None,) * 10, 4, 0),
         oracle={"malignancy": 0.25},
     )
 
@@ -139,3 +140,10 @@ def test_learning_needs_both_of_its_splits(absent):
     splits = [name for name in ("training", "validation", "test") if name != absent]
     with pytest.raises(CohortError, match=absent):
         learning_cohort([CohortRow(name, "left", split=name) for name in splits])
+
+
+def test_an_option_that_a_question_does_not_have_is_refused(tmp_path):
+    text = "patient,side,attribute_04,true_attribute_13\np1,left,{},{}\n"
+    assert read_cohort(table(tmp_path, text.format(1, 4)))[0].true_attributes[12] == 4
+    with pytest.raises(CohortError, match="attribute_04 must be an integer from 0 to 1"):
+        read_cohort(table(tmp_path, text.format(2, 4)))

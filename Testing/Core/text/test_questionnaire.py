@@ -44,8 +44,8 @@ def test_each_class_has_a_hundred_different_zero_shot_prompts():
             assert len(set(texts)) == 100
             assert not any("{" in text for text in texts)
     assert tasks["malignancy"].texts[0][1] == (
-        "A soft tissue mass that is benign, presenting as a round cystic lesion with a clear boundary and no enhancement "
-        "after contrast is visible in the kidney."
+        "A soft tissue mass that is benign, presenting as a round cystic lesion with a clear boundary and no "
+        "enhancement after contrast is visible in the kidney."
     )
 
 
