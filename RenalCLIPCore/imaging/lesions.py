@@ -18,6 +18,7 @@ from .volume import Float3, Geometry, Volume
 LABELS = {TUMOUR: "tumour", CYST: "cyst"}
 NEIGHBOURHOOD = np.ones((3, 3, 3), bool)
 _EQUAL_AREA = 0.95
+_WORTH_TELLING = 2
 Mask = npt.NDArray[np.bool_]
 
 
@@ -94,7 +95,7 @@ def find_lesions(labels: Volume, minimum_ml: float = 0.05, midline_x_mm: float |
 
     Args:
         labels: Label map in any storage orientation.
-        minimum_ml: Smaller components are dropped with a note.
+        minimum_ml: Smaller components are dropped, with a note when they add up to more than twice as much.
         midline_x_mm: LPS x of the spine, for a solitary kidney in an off-centre volume.
 
     Raises:
@@ -139,15 +140,18 @@ def _candidates(labels: Volume, minimum_ml: float) -> tuple[list[tuple[int, Boxe
     notes = []
     for label, word in LABELS.items():
         components, _ = ndimage.label(labels.array == label, structure=NEIGHBOURHOOD)
-        dropped = 0
+        dropped: list[float] = []
         for number, box in enumerate(ndimage.find_objects(components), start=1):
             mask = components[box] == number
-            if np.count_nonzero(mask) * labels.geometry.voxel_volume_ml < minimum_ml:
-                dropped += 1
+            volume = np.count_nonzero(mask) * labels.geometry.voxel_volume_ml
+            if volume < minimum_ml:
+                dropped.append(volume)
             else:
                 kept.append((label, (box, mask)))
-        if dropped:
-            notes.append(f"{dropped} {word} islands under {minimum_ml:g} ml were left out.")
+        if sum(dropped) >= _WORTH_TELLING * minimum_ml:
+            notes.append(
+                f"{len(dropped)} {word} islands under {minimum_ml:g} ml, {sum(dropped):.1f} ml together, were left out."
+            )
     return kept, tuple(notes)
 
 

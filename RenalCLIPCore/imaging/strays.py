@@ -14,6 +14,7 @@ from .volume import Geometry
 NEAR_MM = 10.0
 MINIMUM_ML = 2.0
 ALONE_ML = 10.0
+WORTH_TELLING_ML = 0.1
 _COARSE_MM = 3.0
 Labels = npt.NDArray[np.uint8]
 
@@ -31,7 +32,7 @@ def without_strays(labels: Labels, geometry: Geometry, middle: float) -> tuple[L
         middle: Index of the body's middle along the first axis.
 
     Returns:
-        The labels (the same array when there is nothing to remove) and a note on what was removed.
+        The labels (the same array when there is nothing to remove) and a note on what was removed (from 0.1 ml).
     """
     from scipy import ndimage
 
@@ -53,6 +54,8 @@ def without_strays(labels: Labels, geometry: Geometry, middle: float) -> tuple[L
     cleaned = labels.copy()
     cleaned[box][~np.concatenate([[True], kept])[components]] = 0
     removed = float(sizes[~kept].sum())
+    if removed < WORTH_TELLING_ML:
+        return cleaned, ()
     return cleaned, (f"{int((~kept).sum())} findings apart from the kidneys ({removed:.1f} ml) were dropped.",)
 
 

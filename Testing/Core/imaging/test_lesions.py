@@ -193,13 +193,16 @@ def test_a_horseshoe_kidney_is_divided_at_the_midline():
     assert any("midline" in note for note in found.notes)
 
 
-def test_islands_are_dropped_with_a_note():
+@pytest.mark.parametrize(
+    ("islands", "notes"), [(1, ()), (13, ("13 tumour islands under 0.05 ml, 0.1 ml together, were left out.",))]
+)
+def test_islands_are_dropped_with_a_note_when_they_add_up(islands, notes):
     labels = two_kidneys()
     labels[70:80, 20:30, 20:30] = 2
-    labels[95, 25, 30] = 2
+    labels[95, 25, 2 : 2 + 2 * islands : 2] = 2
     found = find_lesions(Volume(labels, FINE))
     assert len(found.lesions) == 1
-    assert found.notes == ("1 tumour islands under 0.05 ml were left out.",)
+    assert found.notes == notes
 
 
 def test_no_lesion_is_a_clear_empty_result():
