@@ -1,4 +1,6 @@
-# make demo   the main job on a digital phantom: DICOM in, demo/review.json and demo/review.html out
+# make demo   the main job on a digital phantom: DICOM in, demo/review.json and demo/review.html out,
+#             and demo/workstation.png, a picture of the workstation's window with that study
+# make workstation   the window itself, on the demo study
 # make test   all tests
 # make lint   ruff and mypy
 # make bench  speed, as ratios taken in one run
@@ -15,7 +17,7 @@ TORCH_INDEX ?=
 JOBS ?= auto
 export PYTHONUNBUFFERED := 1
 
-.PHONY: demo test lint bench bundle clean setup
+.PHONY: demo workstation test lint bench bundle clean setup
 .NOTPARALLEL:
 
 setup: $(READY)
@@ -32,11 +34,23 @@ $(READY): pyproject.toml constraints.txt Makefile
 	  -c constraints.txt -e '.[dev]'
 	@# a torchvision made for another torch breaks imports of other packages; nothing here needs it
 	@$(BIN)/python -c 'import torchvision' >/dev/null 2>&1 || $(BIN)/python -m pip uninstall -qy torchvision
+	@missing="$$($(BIN)/python -m RenalCLIPDesktop.requirements --for-tests)" || exit 1; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$missing; } \
+	      || echo "Could not install $$missing; the workstation's window and its tests need them." >&2; \
+	  else echo "The workstation's window and its tests need: sudo apt-get install $$missing" >&2; fi; fi
 	@touch $@
 
 demo: $(READY)
 	test -d demo/dicom || $(BIN)/renalclip phantom study --seed 2026 --out demo/dicom --truth demo/truth.json
 	$(BIN)/renalclip review demo/dicom --out demo
+	@# without the system libraries of the window (exit code 2, with a message) the rest of the demo still stands
+	$(BIN)/renalclip workstation demo/study --screenshot demo/workstation.png || test $$? = 2
+
+workstation: $(READY)
+	test -d demo/dicom || $(BIN)/renalclip phantom study --seed 2026 --out demo/dicom --truth demo/truth.json
+	$(BIN)/renalclip workstation $$(test -f demo/study/study.json && echo demo/study || echo demo/dicom)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS)

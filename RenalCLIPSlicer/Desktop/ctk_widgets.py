@@ -276,7 +276,6 @@ class ctkComboBox(StandIn, QtWidgets.QComboBox):
     defaultText = stored(str, "defaultText", "")
     forceDefault = stored(bool, "forceDefault", False)
     elideMode = stored(int, "elideMode", 0)
-    scrollWheelEnabled = stored(bool, "scrollWheelEnabled", True)
 
 
 class ctkFittedTextBrowser(StandIn, QtWidgets.QTextBrowser):

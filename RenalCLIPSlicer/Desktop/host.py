@@ -25,7 +25,10 @@ from .layout_manager import qSlicerLayoutManager  # noqa: E402
 from .view_widgets import qMRMLSliceView, qMRMLSliceWidget, qMRMLThreeDView, qMRMLThreeDWidget  # noqa: E402
 from .window import qSlicerMainWindow  # noqa: E402
 
-MODULE = Path(__file__).resolve().parent.parent / "RenalCLIPSlicer.py"
+_HERE = Path(__file__).resolve().parent
+# beside this package in the repository, inside it where it was installed from a wheel
+_PLACES = (_HERE.parent / "RenalCLIPSlicer.py", _HERE / "SlicerModule" / "RenalCLIPSlicer.py")
+MODULE = next((place for place in _PLACES if place.is_file()), _PLACES[0])
 _TITLE = "RenalCLIP workstation"
 _WIDGETS = (
     qMRMLSliceView,

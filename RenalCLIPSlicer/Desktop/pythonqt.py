@@ -275,18 +275,26 @@ def _relay(slot: Callable[..., Any], count: int, truth: bool) -> Callable[..., N
     """Hands on as many of the signal's arguments as its signature names and the slot takes."""
     taken = min(count, _capacity(slot))
 
-    def relay(*arguments: Any) -> None:
+    def hand_on(*arguments: Any) -> None:
         values = [value is not None and value is not False for value in arguments] if truth else arguments
         slot(*values[:taken])
 
-    return relay
+    # PySide6 looks at how many parameters a slot has
+    forms: tuple[Callable[..., None], ...] = (
+        lambda: hand_on(),
+        lambda a: hand_on(a),
+        lambda a, b: hand_on(a, b),
+        lambda a, b, c: hand_on(a, b, c),
+        lambda a, b, c, d: hand_on(a, b, c, d),
+    )
+    return forms[count]
 
 
 def _capacity(slot: Callable[..., Any]) -> int:
     try:
         parameters = inspect.signature(slot).parameters.values()
     except (TypeError, ValueError):
-        return 0  # a method of Qt that shows no signature: most take nothing
+        return sys.maxsize
     if any(item.kind is item.VAR_POSITIONAL for item in parameters):
         return sys.maxsize
     return sum(item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD) for item in parameters)

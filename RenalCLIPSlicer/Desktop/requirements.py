@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import importlib.util
 import os
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from RenalCLIPCore.errors import RenalCLIPError
@@ -30,6 +33,8 @@ _X11_LIBRARIES = {
     "libxcb-xkb.so.1": "libxcb-xkb1",
     "libxcb-shape.so.0": "libxcb-shape0",
 }
+_TEST_PROGRAMS = {"Xvfb": "xvfb", "xdotool": "xdotool"}
+_FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
 _DRIVER_FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
 _DRIVER_PATTERNS = ("*/dri/*_dri.so", "dri/*_dri.so", "*/libgallium*.so", "libgallium*.so", "*/libnvidia-egl*.so*")
 
@@ -57,6 +62,8 @@ def missing_libraries(on_screen: bool) -> list[str]:
     missing = [package for library, package in wanted.items() if not _loads(library)]
     if not any(any(Path(folder).glob(pattern)) for folder in _DRIVER_FOLDERS for pattern in _DRIVER_PATTERNS):
         missing.append("libgl1-mesa-dri")
+    if not any(any(Path(folder).expanduser().rglob("*.[to]tf")) for folder in _FONT_FOLDERS):
+        missing.append("fonts-dejavu-core")
     return missing
 
 
@@ -108,9 +115,24 @@ def choose_platform(show: bool) -> bool:
     return show and display and os.environ.get("QT_QPA_PLATFORM", "xcb") == "xcb"
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the Debian packages that are missing, on one line; for the Makefile."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--for-tests", action="store_true", help="those of the tests with a real window too")
+    for_tests = parser.parse_args(arguments).for_tests
+    missing = missing_libraries(on_screen=for_tests)
+    if for_tests and sys.platform == "linux":
+        missing += [package for program, package in _TEST_PROGRAMS.items() if shutil.which(program) is None]
+    print(" ".join(missing))
+
+
 def _loads(library: str) -> bool:
     try:
         ctypes.CDLL(library)
     except OSError:
         return False
     return True
+
+
+if __name__ == "__main__":
+    main()

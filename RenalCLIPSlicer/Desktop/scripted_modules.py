@@ -8,7 +8,7 @@ import logging
 import sys
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
@@ -58,10 +58,11 @@ class qSlicerScriptedLoadableModule(StandIn, QtCore.QObject):
         return made
 
 
-class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
+class qSlicerScriptedLoadableModuleWidget(StandIn, QtWidgets.QWidget):
     """The panel of a module; ``parent`` of the module's Python widget."""
 
-    _SIGNATURES = qMRMLWidget._SIGNATURES
+    mrmlSceneChanged = QtCore.Signal(object)
+    _SIGNATURES: ClassVar = {"mrmlSceneChanged": ["vtkMRMLScene*"]}
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -77,6 +78,9 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         self._widget = cls(self)
         setattr(slicer.modules, self._module + "Widget", self._widget)
         self._widget.setup()
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self.mrmlSceneChanged.emit(scene)
 
     def reload(self) -> None:
         self._set_up()
