@@ -11,12 +11,14 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol
 
 from . import __version__
 from .errors import RenalCLIPError
 
 _GROUPS = ("review", "nephrometry", "study", "phantom", "segment", "train", "bundle", "evaluate", "serve")
+ENTRY_POINTS = "renalclip.commands"  # modules with COMMANDS that other packages bring
 
 
 class Command(Protocol):
@@ -36,10 +38,12 @@ class Command(Protocol):
 
 
 def commands() -> list[Any]:
-    """All command classes, in the order of the help."""
+    """All command classes, in the order of the help: the core's, then those of other packages."""
     found: list[Any] = []
     for group in _GROUPS:
         found.extend(importlib.import_module(f"{__package__}.commands.{group}").COMMANDS)
+    for entry in entry_points(group=ENTRY_POINTS):
+        found.extend(entry.load().COMMANDS)
     return found
 
 
