@@ -76,7 +76,7 @@ def kidney_fields(labels: Volume, findings: LesionFindings, lesion: Lesion, step
     Raises:
         NoKidneyError: No parenchyma lies within 60 mm of the lesion.
     """
-    whole, numbers = labels.canonical(), findings.components.canonical()
+    whole, numbers = _rounded(labels.canonical()), _rounded(findings.components.canonical())
     box = bounding_box(numbers.array == lesion.number)
     if box is None:
         raise NoKidneyError(f"The lesion {lesion.lesion_id} is not in the masks that were given.")
@@ -94,6 +94,16 @@ def kidney_fields(labels: Volume, findings: LesionFindings, lesion: Lesion, step
         scan_low_mm=low, scan_high_mm=high, cut=_cut(part.array, area, whole.geometry),
         horseshoe=chosen.divided_x_mm is not None,
     )  # fmt: skip
+
+
+def _rounded(volume: Volume) -> Volume:
+    """The same voxels on a grid whose last digits do not depend on how the volume was stored."""
+    grid = volume.geometry
+    direction = np.round(grid.direction_matrix, 10)
+    exact = Geometry.from_components(
+        grid.size, np.round(grid.spacing_mm, 8), np.round(grid.origin_lps_mm, 6), direction
+    )
+    return Volume(volume.array, exact)
 
 
 @dataclass(frozen=True, eq=False)

@@ -119,6 +119,8 @@ def _why(row: dict[str, Any], stated_cm: float) -> str:
         return f"fits the {' and '.join(fits)} diameter; the mask is longer in another plane"
     if abs(sphere - stated_cm) <= FITS_CM:
         return f"fits a ball of the mask's volume ({sphere:.1f} cm); the mask is elongated or has spurs"
+    if min(variants.values()) < stated_cm:
+        return "between the diameters in different planes; the mask is longer in one of them"
     return f"the mask is larger than the table in every plane ({row['volume_ml']:.0f} ml, ball of {sphere:.1f} cm)"
 
 

@@ -7,7 +7,7 @@ from RenalCLIPCore.errors import NoKidneyError
 from RenalCLIPCore.imaging.lesions import find_lesions
 from RenalCLIPCore.imaging.mask_fields import crossings
 from RenalCLIPCore.imaging.nephrometry import measure
-from RenalCLIPCore.imaging.nephrometry_perturbation import values_of
+from RenalCLIPCore.imaging.nephrometry_perturbation import centred, values_of
 from RenalCLIPCore.imaging.nephrometry_readings import shortest
 from RenalCLIPCore.imaging.renal_sinus import CAVITY_SHARE, Variation, cavity_of, free_inside
 from RenalCLIPCore.imaging.volume import Volume
@@ -168,3 +168,16 @@ def test_one_voxel_is_measured_or_left_out_with_a_note(lateral):
     findings = find_lesions(Volume(dotted, lateral.geometry), midline_x_mm=0.0)
     assert findings.lesions == () or values_of(measured_context(Volume(dotted, lateral.geometry)).readings)
     assert findings.lesions != () or any("left out" in note for note in findings.notes)
+
+
+def test_draws_from_another_source_keep_their_distance_from_the_others(lateral):
+    from dataclasses import replace
+
+    fine = values_of(measured_context(lateral).readings)
+    near = [replace(fine, near_mm=fine.near_mm + shift) for shift in (-1.5, -1.0, -0.5)]
+    other = [replace(fine, near_mm=max(0.0, fine.near_mm - 11.0))] * 9
+    moved = centred([*near, *other], [True] * 3 + [False] * 9, fine)
+    # roughening took 1 mm on average; the nine from another source stay about 11 mm nearer
+    assert [draw.near_mm - fine.near_mm for draw in moved[:3]] == pytest.approx([-0.5, 0.0, 0.5])
+    assert moved[3].near_mm == pytest.approx(other[0].near_mm + 1.0)
+    assert moved[3].outside == pytest.approx(fine.outside)
