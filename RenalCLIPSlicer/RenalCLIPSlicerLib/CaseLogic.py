@@ -48,7 +48,8 @@ class CaseLogic:
     """Drives one case through the worker.
 
     Listeners are told what changed: ``busy``, ``study``, ``masks``, ``review`` (all lesions), ``lesion`` (another one
-    is shown), ``reading`` (the shown lesion's), ``maps``, ``centre``, ``report``, ``verdicts`` or ``message``.
+    is shown), ``reading`` (the shown lesion's), ``maps``, ``centre``, ``report``, ``verdicts``,
+    ``message``, or ``leaving`` just before another study takes the case's place.
 
     Args:
         worker: The worker's process.
@@ -272,6 +273,7 @@ class CaseLogic:
 
     def _open(self, title: str, method: str, params: Mapping[str, Any], source: StudySource) -> bool:
         def opened(result: Any) -> None:
+            self.tell("leaving")
             source.folder = result["folder"]
             self.centres.forget()
             self.state = CaseState(source=source, study=dict(result))

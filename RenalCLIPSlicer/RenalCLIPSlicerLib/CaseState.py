@@ -106,6 +106,7 @@ class CaseState:
     reports: dict[str, EditedReport] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     mapsFolder: str = ""
+    _written: tuple[CaseReview | None, str] | None = field(default=None, repr=False, compare=False)
 
     def lesionReview(self, lesion: str | None = None) -> LesionReview | None:
         """The review of a lesion, the shown one by default."""
@@ -153,13 +154,18 @@ class CaseState:
             "source": asdict(self.source),
             "study": self.study,
             "masks": asdict(self.masks),
-            "review": encode(self.review) if self.review else None,
             "lesion": self.lesion,
             "centres": {name: item.asJson() for name, item in self.centres.items()},
             "reports": {name: asdict(item) for name, item in self.reports.items()},
             "verdicts": {name: asdict(item) for name, item in self.verdicts.items()},
         }
-        return json.dumps(body, ensure_ascii=False)
+        return f'{json.dumps(body, ensure_ascii=False)[:-1]}, "review": {self._reviewText()}}}'
+
+    def _reviewText(self) -> str:
+        """The review as JSON, kept until it is another one: it is by far the largest part."""
+        if self._written is None or self._written[0] is not self.review:
+            self._written = (self.review, json.dumps(encode(self.review) if self.review else None, ensure_ascii=False))
+        return self._written[1]
 
 
 class StateFormatError(ValueError):

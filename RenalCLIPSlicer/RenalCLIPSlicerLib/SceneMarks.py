@@ -28,6 +28,7 @@ class SceneMarks:
         self.parameters = parameters
         self.moved: Callable[[Point], None] = lambda point: None
         self.placingEnded: Callable[[], None] = lambda: None
+        self.defer: Callable[[Callable[[], None]], None] = lambda action: action()
         self._observed: list[tuple[Any, int]] = []
         self._node: Any = None
         self._placing: Any = None
@@ -154,8 +155,12 @@ class SceneMarks:
             return
         ras = [0.0, 0.0, 0.0]
         node.GetNthControlPointPositionWorld(0, ras)
-        self.placingEnded()
-        self.moved(lpsFromRas(ras))
+        self.defer(lambda: self._takePlaced(lpsFromRas(ras)))  # the view still works on the node that will go
+
+    def _takePlaced(self, position: Point) -> None:
+        if self.placing:
+            self.placingEnded()
+            self.moved(position)
 
 
 def rasFromLps(point: Point) -> tuple[float, float, float]:

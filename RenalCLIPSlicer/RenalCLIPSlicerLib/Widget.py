@@ -59,7 +59,7 @@ NUDGES = {
     "PgUp": (0.0, 0.0, 1.0),
     "PgDown": (0.0, 0.0, -1.0),
 }
-RECORD_MS, CLOCK_MS = 400, 500
+CLOCK_MS = 500
 
 
 class Widget(VTKObservationMixin):
@@ -95,6 +95,7 @@ class Widget(VTKObservationMixin):
         self._makeShortcuts()
         self.connections.onNamed(self.ui.caseSelector, "currentNodeChanged(vtkMRMLNode*)", self._onCaseChosen)
         self.scene.marks.moved = self._onMoved
+        self.scene.marks.defer = self._later
         self._observeScene()
         self.restore()
 
@@ -119,7 +120,7 @@ class Widget(VTKObservationMixin):
         """Let go of everything: process, observers, timers, files."""
         self._saveRecord()
         self.removeObservers()
-        for timer in (self._changeTimer, self._stepTimer, self._recordTimer, self._clock):
+        for timer in (self._changeTimer, self._stepTimer, self._clock):
             timer.stop()
         self.case.listeners.clear()
         self.scene.marks.stopPlacing()
@@ -157,12 +158,10 @@ class Widget(VTKObservationMixin):
             self._onStep()
 
     def _makeTimers(self) -> None:
-        self._changeTimer, self._stepTimer, self._recordTimer = qt.QTimer(), qt.QTimer(), qt.QTimer()
-        self._clock = qt.QTimer()
+        self._changeTimer, self._stepTimer, self._clock = qt.QTimer(), qt.QTimer(), qt.QTimer()
         for timer, interval, slot in (
             (self._changeTimer, 0, self._onChanges),
             (self._stepTimer, 5, self._onStep),
-            (self._recordTimer, RECORD_MS, self._saveRecord),
         ):
             timer.setSingleShot(True)
             timer.setInterval(interval)
@@ -205,10 +204,11 @@ class Widget(VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, events.NodeRemovedEvent, self._onNodeRemoved)
 
     def _onCase(self, what: str) -> None:
+        if what == "leaving":
+            self._saveRecord()  # the state is about to be another case's
+            return
         self._changes.add(what)
         self._changeTimer.start()
-        if what in RECORDED:
-            self._recordTimer.start()
 
     def _onChanges(self, *_: Any) -> None:
         changes, self._changes = self._changes, set()
@@ -219,6 +219,8 @@ class Widget(VTKObservationMixin):
             for what in changes & panel.listens:
                 panel.refresh(what)
                 break
+        if changes & RECORDED:
+            self._saveRecord()
         if self.case.task:
             self._clock.start()
         else:
@@ -236,8 +238,7 @@ class Widget(VTKObservationMixin):
         if changes & {"lesion", "centre", "review"}:
             self._showCentre()
         if "lesion" in changes:
-            self._steps.append(self.centrePanel.onJump)
-            self._stepTimer.start()
+            self._later(self.centrePanel.onJump)
 
     def _showStudy(self, adopting: bool) -> None:
         self._steps = []
@@ -263,8 +264,7 @@ class Widget(VTKObservationMixin):
     def _showMasks(self) -> None:
         masks = self.case.state.masks
         if masks.kind == "model" and os.path.isfile(masks.file):
-            self._steps.append(self._loadMasks)
-            self._stepTimer.start()
+            self._later(self._loadMasks)
 
     def _loadMasks(self) -> None:
         reference = self.scene.reference()
@@ -279,6 +279,10 @@ class Widget(VTKObservationMixin):
             self.scene.marks.hide()
         else:
             self.scene.marks.show(history.current.lps_mm, self.case.state.lesion, not unlocked)
+
+    def _later(self, action: Callable[[], None]) -> None:
+        self._steps.append(action)
+        self._stepTimer.start()
 
     def _onStep(self, *_: Any) -> None:
         if self._steps:
@@ -311,7 +315,6 @@ class Widget(VTKObservationMixin):
         self.restore()
 
     def _saveRecord(self, *_: Any) -> None:
-        self._recordTimer.stop()
         state = self.case.state
         if state.study or self.scene.parameters.record is not None:
             self.scene.writeRecord(state.toJson(), state.study.get("study_id", ""))
@@ -326,7 +329,6 @@ class Widget(VTKObservationMixin):
 
     def _onSceneStartClose(self, *_: Any) -> None:
         self._steps, self._changes = [], set()
-        self._recordTimer.stop()
         self.scene.marks.stopPlacing()
         self.scene.marks.release()
 

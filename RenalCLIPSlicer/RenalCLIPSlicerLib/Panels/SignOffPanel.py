@@ -30,7 +30,7 @@ class SignOffPanel(Panel):
         self._boxes: list[Any] = []
         self._comments: list[Any] = []
         on = self.connections.on
-        on(self.ui.readerEdit.editingFinished, self.onReader)
+        on(self.ui.readerEdit.textChanged, self.onReader)
         on(self.ui.saveButton.clicked, self.onSave)
         on(self.ui.showButton.clicked, self.onShow)
 
@@ -55,6 +55,8 @@ class SignOffPanel(Panel):
 
     def onReader(self, *_: Any) -> None:
         """The reader's name was typed."""
+        if self.updating:
+            return
         self.case.reader = str(self.ui.readerEdit.text).strip()
         self.scene.parameters.reader = self.case.reader
 

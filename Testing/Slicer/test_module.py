@@ -1,0 +1,576 @@
+"""The module's own widget in the host, with real events and a worker that answers at once.
+
+The stand-ins prove names and wiring; how the panel looks in Slicer is Slicer's.
+"""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from RenalCLIPSlicerLib.WorkerProtocol import WorkerError
+
+from RenalCLIPCore.imaging.volume import read_volume
+from RenalCLIPCore.review import Absent, Centre, encode
+from Testing.Core.phantom_case import make_phantom, write_phantom_study
+from Testing.Slicer.fake_worker import MASKS, FakeWorker, review
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A small study of two phases, its masks, and the truth."""
+    folder = tmp_path_factory.mktemp("module")
+    volumes, labels, truth = make_phantom(phases="AV")
+    study, masks = write_phantom_study(folder / "study", volumes, labels)
+    return study, masks, truth
+
+
+@pytest.fixture
+def answers(files):
+    """What the worker answers about this study: two lesions, the first in the middle of the tumour."""
+    study, masks, _ = files
+    phases = [
+        {
+            "phase": item.phase.value,
+            "file": str(item.file),
+            "confidence": item.confidence,
+            "reason": item.reason,
+            "notes": [],
+        }
+        for item in study.phases.values()
+    ]
+    opened = {
+        "study_id": study.study_id,
+        "folder": str(study.folder),
+        "reference": "A",
+        "phases": phases,
+        "notes": [],
+    }
+    return {
+        "study.open": opened,
+        "study.import": opened,
+        "segment": {**MASKS, "file": str(masks)},
+        "review": encode(placed(files)),
+        "explain": None,
+        "measure": None,
+    }
+
+
+def placed(files):
+    """A review whose lesions lie in this study."""
+    x, y, z = (float(value) for value in files[2].primary.centre_lps_mm)
+    found = review()
+    lesions = []
+    for number, lesion in enumerate(found.lesions):
+        at = Centre((x, y, z + 10 * number), "segmentation", "", "2026-01-02T03:04:05+00:00", "")
+        lesions.append(replace(lesion, centre_proposed=at, centre_used=at))
+    return replace(found, lesions=tuple(lesions))
+
+
+def around(files, lps, lesion="L1"):
+    """The answer to review.update: the lesion around another centre."""
+    found = next(item for item in placed(files).lesions if item.lesion_id == lesion)
+    used = Centre(tuple(float(value) for value in lps), "manual", "", "2026-01-02T03:04:05+00:00", "")
+    return encode(replace(found, centre_used=used))
+
+
+def calm(driver, widget, seconds=0.03):
+    """Let the window work until nothing waits any more."""
+    driver.settle(seconds)
+    driver.wait(lambda: not widget.parts._steps and not widget.parts._changes, 30, "the window")
+    driver.settle()
+
+
+@pytest.fixture
+def worker(answers, monkeypatch):
+    import importlib
+
+    made = FakeWorker(answers)
+    module = importlib.import_module("RenalCLIPSlicerLib.Widget")
+    monkeypatch.setattr(module, "CoreProcess", lambda *_: made)
+    return made
+
+
+@pytest.fixture
+def widget(driver, worker):
+    return driver.open_module()
+
+
+@pytest.fixture
+def opened(driver, widget, files):
+    widget.openStudy(str(files[0].folder))
+    calm(driver, widget)
+    assert set(widget.parts.scene.phaseNodes()) == {"A", "V"}
+    return widget
+
+
+@pytest.fixture
+def read(driver, opened):
+    opened.parts.ui.segmentButton.click()
+    calm(driver, opened)
+    assert opened.parts.scene.parameters.masks is not None
+    return opened
+
+
+def answerMove(driver, widget, worker, files):
+    """Answer the open review.update with what was asked for."""
+    driver.wait(lambda: "review.update" in [item.method for item in worker.waiting.values()], 10, "the request")
+    lps = worker.open("review.update").params["centre_lps_mm"]
+    worker.answer("review.update", around(files, lps, widget.logic.case.state.lesion))
+    calm(driver, widget)
+    return lps
+
+
+def test_an_empty_module_waits_for_a_study(driver, widget):
+    ui = widget.parts.ui
+    assert "Not for clinical use" in str(ui.bannerLabel.text)
+    assert ui.openButton.enabled
+    assert not any(
+        button.enabled
+        for button in (ui.segmentButton, ui.readButton, ui.useMasksButton, ui.correctButton, ui.jumpButton)
+    )
+    assert not ui.taskFrame.isVisible()
+    assert not ui.overviewFrame.isVisible()
+
+
+def test_an_opened_study_stands_in_linked_views_with_the_papers_window(driver, opened):
+    import slicer
+
+    nodes = opened.parts.scene.phaseNodes()
+    for phase, node in nodes.items():
+        display = node.GetDisplayNode()
+        assert (display.GetLevel(), display.GetWindow()) == (50, 500)
+        composite = slicer.app.layoutManager().sliceWidget(f"Renal{phase}").mrmlSliceCompositeNode()
+        assert composite.GetBackgroundVolumeID() == node.GetID()
+        assert composite.GetLinkedControl()
+    assert opened.parts.ui.phaseASelector.currentNode() is nodes["A"]
+    assert "reference" in str(opened.parts.ui.phaseALabel.text)
+    opened.parts.ui.layoutPlanesButton.click()
+    calm(driver, opened)
+    composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert composite.GetBackgroundVolumeID() == nodes["A"].GetID()
+
+
+def test_masks_become_a_segmentation_with_terminology_on_the_references_grid(driver, read, files):
+    import slicer
+    from RenalCLIPSlicerLib.SceneMasks import labelled
+
+    node = read.parts.scene.parameters.masks
+    names = labelled(node)
+    assert {"kidney", "tumour"} <= set(names)
+    segment = node.GetSegmentation().GetSegment(names["tumour"][0])
+    import vtk
+
+    tag = vtk.reference("")
+    assert segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag)
+    assert "SCT^108369006^Neoplasm" in str(tag)
+    assert "SCT^64033007^Kidney" in str(tag)
+    written, given = read_volume(Path(read.parts.scene.masksFile())), read_volume(files[1])
+    assert written.geometry.size == given.geometry.size
+    assert np.array_equal(written.array, given.array)
+
+
+def test_the_centre_is_locked_and_the_region_lies_around_it(read, files):
+    scene = read.parts.scene
+    assert scene.parameters.centre.GetLocked()
+    assert scene.marks.position() == pytest.approx(files[2].primary.centre_lps_mm, abs=1e-3)
+    ras = [0.0, 0.0, 0.0]
+    scene.parameters.centre.GetNthControlPointPositionWorld(0, ras)
+    x, y, z = files[2].primary.centre_lps_mm
+    assert ras == pytest.approx([-x, -y, z], abs=1e-3)
+    assert list(scene.parameters.region.GetSize()) == [140, 140, 160]
+    assert list(scene.parameters.region.GetCenter()) == pytest.approx(ras)
+
+
+def test_a_point_dragged_in_a_view_is_read_there_and_can_be_undone(driver, read, worker, files):
+    from PySide6 import QtCore
+
+    ui, scene = read.parts.ui, read.parts.scene
+    ui.correctButton.click()
+    ui.reasonEdit.setText("seen better")
+    calm(driver, read)
+    assert not scene.parameters.centre.GetLocked()
+    ras = [0.0, 0.0, 0.0]
+    scene.parameters.centre.GetNthControlPointPositionWorld(0, ras)
+    view = driver.slice_view("RenalA")
+    at = driver.position_of(view, ras)
+    driver.drag(view, at, at + QtCore.QPoint(24, 12))
+    lps = answerMove(driver, read, worker, files)
+    assert math.dist(lps, files[2].primary.centre_lps_mm) > 2
+    assert worker.sent[-1].params["why"] == "seen better"
+    assert scene.marks.position() == pytest.approx(lps, abs=1e-3)
+    x, y, z = lps
+    assert list(scene.parameters.region.GetCenter()) == pytest.approx([-x, -y, z], abs=1e-3)
+    assert "mm from the proposed centre" in str(ui.centreLabel.text)
+    ui.undoButton.click()
+    answerMove(driver, read, worker, files)
+    assert scene.marks.position() == pytest.approx(files[2].primary.centre_lps_mm, abs=1e-3)
+    ui.acceptButton.click()
+    calm(driver, read)
+    assert scene.parameters.centre.GetLocked()
+    assert not ui.correctButton.checked
+
+
+def test_a_locked_point_is_not_moved_by_accident(driver, read, worker):
+    from PySide6 import QtCore
+
+    ras = [0.0, 0.0, 0.0]
+    read.parts.scene.parameters.centre.GetNthControlPointPositionWorld(0, ras)
+    view = driver.slice_view("RenalA")
+    at = driver.position_of(view, ras)
+    before = read.parts.scene.marks.position()
+    driver.drag(view, at, at + QtCore.QPoint(24, 12))
+    assert read.parts.scene.marks.position() == before
+    assert "review.update" not in worker.methods()
+
+
+def test_keys_nudge_only_while_the_centre_is_unlocked(driver, read, worker, files):
+    from PySide6 import QtCore, QtTest
+
+    window = driver.window
+    window.activateWindow()
+    window.setFocus()
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key.Key_Left)
+    calm(driver, read)
+    assert "review.update" not in worker.methods()
+    read.parts.ui.correctButton.click()
+    calm(driver, read)
+    before = read.logic.case.centres.history.current.lps_mm
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key.Key_Left)
+    calm(driver, read)
+    after = read.logic.case.centres.history.current.lps_mm
+    assert after[0] - before[0] == pytest.approx(1.0), "left on the screen's right-hand patient is towards L"
+
+
+def test_a_click_places_the_centre(driver, read, worker, files):
+    from PySide6 import QtCore, QtTest
+
+    ui = read.parts.ui
+    ui.correctButton.click()
+    calm(driver, read)
+    ui.placeButton.click()
+    calm(driver, read)
+    assert read.parts.scene.marks.placing
+    view = driver.slice_view("RenalA")
+    ras = [0.0, 0.0, 0.0]
+    read.parts.scene.parameters.centre.GetNthControlPointPositionWorld(0, ras)
+    at = driver.position_of(view, ras) + QtCore.QPoint(30, -20)
+    QtTest.QTest.mouseMove(view, at)
+    calm(driver, read)
+    QtTest.QTest.mouseClick(view, QtCore.Qt.MouseButton.LeftButton, QtCore.Qt.KeyboardModifier.NoModifier, at)
+    calm(driver, read)
+    lps = answerMove(driver, read, worker, files)
+    assert not read.parts.scene.marks.placing
+    assert math.dist(lps, files[2].primary.centre_lps_mm) > 5
+    assert read.parts.scene.parameters.centre.GetNumberOfControlPoints() == 1
+
+
+def test_a_refused_centre_goes_back_in_the_view_too(driver, read, worker, files):
+    before = read.parts.scene.marks.position()
+    read.logic.case.centres.move((900.0, 0.0, 0.0))
+    calm(driver, read)
+    worker.fail("review.update", WorkerError(-32000, "The centre lies outside the scan.", "centre"))
+    calm(driver, read)
+    assert read.parts.scene.marks.position() == pytest.approx(before)
+    assert "outside the scan" in str(read.parts.ui.messageLabel.text)
+
+
+def test_panels_show_what_the_review_says(driver, read, files):
+    ui = read.parts.ui
+    lesion = placed(files).lesions[0]
+    table = ui.nephrometryTable
+    letters = [table.item(row, 0).text() for row in range(table.rowCount)]
+    assert letters == [item.component for item in lesion.predicted.components] or set(letters) <= set("RENALh")
+    assert lesion.predicted.total.text in str(ui.nephrometryTotalLabel.text)
+    assert lesion.predicted.recurrence.group.capitalize() in str(ui.recurrenceLabel.text)
+    assert lesion.predicted.zero_shot[0].best[0].prompt in str(ui.zeroShotLabel.text).replace("&quot;", '"')
+    assert ui.neighboursTable.rowCount == len(lesion.predicted.neighbours)
+    assert str(ui.findingsEdit.plainText) == lesion.report.findings
+    assert "0.1.0" in str(ui.qualityLabel.text) or "RenalCLIP" in str(ui.qualityLabel.text)
+
+
+def test_the_next_lesion_is_shown_and_jumped_to(driver, read, files):
+    import slicer
+
+    read.parts.ui.nextButton.click()
+    calm(driver, read)
+    z = placed(files).lesions[1].centre_used.lps_mm[2]
+    assert read.parts.scene.marks.position()[2] == pytest.approx(z, abs=1e-3)
+    node = slicer.app.layoutManager().sliceWidget("RenalA").mrmlSliceNode()
+    assert node.GetSliceToRAS().GetElement(2, 3) == pytest.approx(z, abs=0.6)
+    assert str(read.parts.ui.lesionComboBox.currentText).startswith("L2")
+
+
+def test_edits_and_verdicts_go_into_the_saved_review(driver, read, worker, tmp_path):
+    ui = read.parts.ui
+    worker.automatic["review.save"] = {"files": [str(tmp_path / "review.json"), str(tmp_path / "review.html")]}
+    ui.readerEdit.setText("Dr A")
+    ui.impressionEdit.setPlainText("Oncocytoma is likely.")
+    calm(driver, read)
+    table = ui.signOffTable
+    names = [table.item(row, 0).text() for row in range(table.rowCount)]
+    row = names.index("malignancy")
+    table.cellWidget(row, 2).setCurrentIndex(2)
+    table.cellWidget(row, 3).setText("fat inside")
+    table.cellWidget(row, 3).editingFinished.emit()
+    ui.savePathEdit.currentPath = str(tmp_path)
+    ui.saveButton.click()
+    calm(driver, read)
+    sent = worker.sent[-1].params
+    assert sent["out"] == str(tmp_path)
+    assert sent["sign_off"] == [
+        {
+            "finding": "L1 malignancy",
+            "verdict": "rejected",
+            "comment": "fat inside",
+            "by": "Dr A",
+            "at": sent["sign_off"][0]["at"],
+        }
+    ]
+    assert json.loads(sent["edits"][0]["after"]) == "Oncocytoma is likely."
+    assert ui.showButton.enabled
+
+
+def test_a_saved_scene_reopens_to_the_same_state(driver, read, worker, files, tmp_path):
+    import slicer
+
+    case = read.logic.case
+    case.centres.nudge(3.0, 0.0, 0.0)
+    answerMove(driver, read, worker, files)
+    case.notes.editReport("impression", "Mine.")
+    case.notes.decide("malignancy", "accepted", "agreed")
+    calm(driver, read)
+    expected = case.state.toJson()
+    assert slicer.util.saveScene(str(tmp_path / "case.mrb"))
+    slicer.mrmlScene.Clear(0)
+    calm(driver, read)
+    assert case.state.review is None
+    assert not read.parts.ui.overviewFrame.isVisible()
+    assert slicer.util.loadScene(str(tmp_path / "case.mrb"))
+    calm(driver, read)
+    assert case.state.toJson() == expected
+    assert set(read.parts.scene.phaseNodes()) == {"A", "V"}
+    assert read.parts.scene.marks.position() == pytest.approx(case.centres.history.current.lps_mm, abs=1e-3)
+    assert str(read.parts.ui.impressionEdit.plainText) == "Mine."
+    case.centres.nudge(1.0, 0.0, 0.0)
+    answerMove(driver, read, worker, files)
+    assert worker.methods()[-1] == "review.update"
+    assert not case.busy
+
+
+def test_a_scene_of_an_older_version_keeps_volumes_and_says_so(driver, read, tmp_path):
+    import slicer
+
+    calm(driver, read, 0.6)
+    record = read.parts.scene.parameters.record
+    data = json.loads(record.GetText())
+    record.SetText(json.dumps({**data, "version": 0}))
+    read.parts.restore()
+    calm(driver, read)
+    assert "another version" in str(read.parts.ui.messageLabel.text)
+    assert set(read.parts.scene.phaseNodes()) == {"A", "V"}
+    assert read.parts.ui.readButton.enabled
+    read.parts.ui.readButton.click()
+    calm(driver, read)
+    assert read.logic.case.state.lesion == "L1"
+    assert slicer.mrmlScene is not None
+
+
+def test_double_clicks_on_every_button_do_no_harm(driver, read, worker, tmp_path, monkeypatch):
+    import qt
+
+    monkeypatch.setattr(qt.QDesktopServices, "openUrl", lambda *_: True)
+    for name in sorted(vars(read.parts.ui)):
+        button = getattr(read.parts.ui, name)
+        if name.endswith("Button") and name not in ("ownPythonButton",) and hasattr(button, "click"):
+            button.click()
+            button.click()
+            calm(driver, read)
+    worker.stop()
+    calm(driver, read)
+    read.logic.case.cancel()
+    calm(driver, read)
+    assert read.parts.ui.openButton.enabled
+    assert not read.logic.case.busy
+
+
+def test_closing_the_scene_during_a_run_ends_it_and_leaves_a_usable_module(driver, read, worker, files):
+    import slicer
+
+    del worker.automatic["segment"]
+    read.parts.ui.segmentButton.click()
+    calm(driver, read)
+    slicer.mrmlScene.Clear(0)
+    calm(driver, read)
+    worker.answer("segment", MASKS)
+    calm(driver, read)
+    assert not read.logic.case.busy
+    assert read.logic.case.state.review is None
+    assert read.parts.ui.openButton.enabled
+    read.openStudy(str(files[0].folder))
+    driver.wait(lambda: set(read.parts.scene.phaseNodes()) == {"A", "V"}, 30, "the volumes")
+
+
+@pytest.mark.parametrize("role", ["phaseA", "masks", "centre", "region", "record"])
+def test_a_node_deleted_during_a_run_is_survived(driver, read, worker, answers, role):
+    import slicer
+
+    del worker.automatic["review"]
+    read.parts.ui.readButton.click()
+    calm(driver, read)
+    slicer.mrmlScene.RemoveNode(getattr(read.parts.scene.parameters, role))
+    calm(driver, read)
+    worker.answer("review", answers["review"])
+    calm(driver, read)
+    assert not read.logic.case.busy
+    assert read.logic.case.state.lesion == "L1"
+    assert read.parts.scene.marks.position() is not None
+    assert read.parts.scene.parameters.record is not None
+    assert read.parts.ui.segmentButton.enabled
+
+
+def test_two_cases_live_in_one_scene(driver, read, worker, files):
+    calm(driver, read, 0.6)
+    first = read.parts.scene.parameters.record
+    read.logic.case.notes.editReport("impression", "First case.")
+    read.openStudy(str(files[0].folder))
+    calm(driver, read, 0.6)
+    second = read.parts.scene.parameters.record
+    assert second is not first
+    assert read.logic.case.state.review is None
+    read.parts.ui.caseSelector.setCurrentNode(first)
+    calm(driver, read)
+    assert read.logic.case.state.reports["L1"].impression == "First case."
+    assert read.parts.scene.parameters.masks is not None
+    read.parts.ui.caseSelector.setCurrentNode(second)
+    calm(driver, read)
+    assert read.logic.case.state.review is None
+    assert read.parts.scene.parameters.masks is None
+
+
+def volume(name, shape=(4, 5, 6), kind="vtkMRMLScalarVolumeNode"):
+    import slicer
+
+    return slicer.util.addVolumeFromArray(np.zeros(shape, dtype=np.int16), None, name, kind)
+
+
+def choose(widget, **nodes):
+    for phase, node in nodes.items():
+        getattr(widget.parts.ui, f"phase{phase}Selector").setCurrentNode(node)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((1, 5, 6), "two-dimensional"), ((4, 5, 6, 3), "several values per voxel")],
+)
+def test_a_volume_that_is_no_ct_series_is_refused_by_name(driver, widget, worker, shape, words):
+    import slicer
+
+    kind = "vtkMRMLScalarVolumeNode" if len(shape) == 3 else "vtkMRMLVectorVolumeNode"
+    node = volume("odd", shape, kind)
+    widget.parts.scene.setPhaseNode("A", node)
+    calm(driver, widget)
+    widget.logic.case.tell("nodes")
+    calm(driver, widget)
+    widget.parts.ui.usePhasesButton.click()
+    calm(driver, widget)
+    assert words in str(widget.parts.ui.messageLabel.text)
+    assert "study.import" not in worker.methods()
+    assert slicer.mrmlScene.IsNodePresent(node)
+
+
+def test_one_volume_for_two_phases_is_refused(driver, widget, worker):
+    node = volume("one")
+    choose(widget, A=node, V=node)
+    calm(driver, widget)
+    widget.parts.ui.usePhasesButton.click()
+    calm(driver, widget)
+    assert "two phases" in str(widget.parts.ui.messageLabel.text)
+
+
+def test_volumes_of_different_patients_are_refused(driver, widget, worker):
+    import slicer
+
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    if hierarchy is None:
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    nodes = {phase: volume(phase) for phase in "AV"}
+    for phase, node in nodes.items():
+        patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), f"Patient {phase}")
+        item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(patient, node)
+        hierarchy.SetItemParent(item, patient)
+    choose(widget, **nodes)
+    calm(driver, widget)
+    widget.parts.ui.usePhasesButton.click()
+    calm(driver, widget)
+    assert "different patients" in str(widget.parts.ui.messageLabel.text)
+    assert "study.import" not in worker.methods()
+
+
+def test_chosen_volumes_are_written_with_their_transforms_and_imported(driver, widget, worker):
+    import slicer
+
+    nodes = {phase: volume(phase, (8, 9, 10)) for phase in "AV"}
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "shift")
+    matrix = slicer.util.vtkMatrixFromArray(np.array([[1, 0, 0, 7], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
+    transform.SetMatrixTransformToParent(matrix)
+    nodes["V"].SetAndObserveTransformNodeID(transform.GetID())
+    choose(widget, **nodes)
+    calm(driver, widget)
+    widget.parts.ui.usePhasesButton.click()
+    calm(driver, widget)
+    sent = next(item for item in worker.sent if item.method == "study.import").params
+    files = dict(entry.split("=", 1) for entry in sent["phases"])
+    shift = np.subtract(
+        read_volume(files["V"]).geometry.lps((0, 0, 0)), read_volume(files["A"]).geometry.lps((0, 0, 0))
+    )
+    assert list(shift) == pytest.approx([-7, 0, 0])
+    assert nodes["V"].GetTransformNodeID() == transform.GetID(), "the person's volume stays as it was"
+
+
+def test_a_segmentation_without_a_kidney_is_refused_by_name(driver, opened, worker):
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Liver only")
+    node.GetSegmentation().AddEmptySegment("a", "liver")
+    opened.parts.ui.masksSelector.setCurrentNode(node)
+    calm(driver, opened)
+    opened.parts.ui.useMasksButton.click()
+    calm(driver, opened)
+    assert "Liver only" in str(opened.parts.ui.messageLabel.text)
+    assert "segment" not in worker.methods()
+
+
+def test_segments_named_in_other_words_are_understood(driver, opened):
+    import slicer
+    from RenalCLIPSlicerLib.SceneMasks import labelled
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other")
+    for name in ("Left kidney", "Renal mass", "Simple cyst", "Liver"):
+        node.GetSegmentation().AddEmptySegment(name, name)
+    assert labelled(node) == {"kidney": ["Left kidney"], "tumour": ["Renal mass"], "cyst": ["Simple cyst"]}
+
+
+def test_an_absent_part_is_shown_with_its_reason(driver, read, worker, files):
+    bare = placed(files)
+    lesion = replace(bare.lesions[0], predicted=Absent("No bundle is loaded."), report=Absent("No bundle is loaded."))
+    worker.automatic["review"] = encode(replace(bare, lesions=(lesion,)))
+    read.parts.ui.readButton.click()
+    calm(driver, read)
+    ui = read.parts.ui
+    assert "not read this lesion" in str(ui.recurrenceLabel.text)
+    assert "No bundle is loaded." in str(ui.reportStateLabel.text)
+    assert ui.findingsEdit.readOnly
+
+
+def test_a_reload_leaves_no_process_and_no_observer(driver, read, worker):
+    import slicer
+
+    case = read.logic.case
+    driver.host.close_module()
+    assert not worker.running
+    assert case.listeners == []
+    slicer.mrmlScene.Clear(0)
+    driver.settle(0.1)
