@@ -206,11 +206,8 @@ def _setter(name: str) -> Callable[[Any, Any], None]:
 def _parameter(name: str, hint: Any, cls: Any) -> _Parameter:
     annotations = typing.get_args(hint)[1:] if typing.get_origin(hint) is typing.Annotated else ()
     plain = typing.get_args(hint)[0] if annotations else hint
-    kind: Any
-    if typing.get_origin(plain) is list:
-        kind = _ListKind(_plain_kind(typing.get_args(plain)[0]))
-    else:
-        kind = _plain_kind(plain)
+    is_list = typing.get_origin(plain) is list
+    kind: Any = _ListKind(_plain_kind(typing.get_args(plain)[0])) if is_list else _plain_kind(plain)
     given = [item.value for item in annotations if isinstance(item, Default)]
     default = getattr(cls, name) if hasattr(cls, name) else (given[0] if given else kind.default())
     return _Parameter(name, kind, default, tuple(annotations))

@@ -75,7 +75,7 @@ def require(on_screen: bool) -> None:
     """
     if missing_packages():
         raise WorkstationUnavailableError(
-            f"The workstation needs {', '.join(missing_packages())}, which are not installed. Install them with: {_INSTALL}"
+            f"The workstation needs {', '.join(missing_packages())}, not installed here. Install them with: {_INSTALL}"
         )
     libraries = missing_libraries(on_screen)
     if libraries:

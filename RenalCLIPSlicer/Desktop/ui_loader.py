@@ -1,4 +1,4 @@
-"""Loads Designer's ``.ui`` files the way Slicer does: known classes and properties only, connections as the file says."""
+"""Loads Designer's ``.ui`` files as Slicer does: known classes and properties only, connections as the file says."""
 
 from __future__ import annotations
 

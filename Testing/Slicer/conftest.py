@@ -72,8 +72,9 @@ class Driver:
         from PySide6 import QtCore, QtTest
 
         left, none = QtCore.Qt.MouseButton.LeftButton, QtCore.Qt.KeyboardModifier.NoModifier
-        QtTest.QTest.mouseMove(view, start)
-        self.settle()
+        for step in (12, 6, 0):  # a hand comes near before it presses
+            QtTest.QTest.mouseMove(view, start + QtCore.QPoint(step, step))
+            self.settle()
         QtTest.QTest.mousePress(view, left, none, start)
         for step in range(1, steps + 1):
             at = start + (end - start) * (step / steps)

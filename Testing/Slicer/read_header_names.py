@@ -13,7 +13,30 @@ import sys
 from pathlib import Path
 
 OUT = Path(__file__).with_name("header_names.json")
-CLASSES = ["ctkCollapsibleButton", "ctkComboBox", "ctkFittedTextBrowser", "ctkMessageBox", "ctkPathLineEdit", "ctkSliderWidget", "qMRMLNodeComboBox", "qMRMLSliceView", "qMRMLSliceWidget", "qMRMLThreeDView", "qMRMLThreeDWidget", "qMRMLWidget", "qSlicerApplication", "qSlicerCoreIOManager", "qSlicerLayoutManager", "qSlicerLoadableModule", "qSlicerMainWindow", "qSlicerModuleFactoryManager", "qSlicerModuleManager", "qSlicerModuleSelectorToolBar", "qSlicerScriptedLoadableModule", "qSlicerScriptedLoadableModuleWidget"]
+CLASSES = (
+    "ctkCollapsibleButton",
+    "ctkComboBox",
+    "ctkFittedTextBrowser",
+    "ctkMessageBox",
+    "ctkPathLineEdit",
+    "ctkSliderWidget",
+    "qMRMLNodeComboBox",
+    "qMRMLSliceView",
+    "qMRMLSliceWidget",
+    "qMRMLThreeDView",
+    "qMRMLThreeDWidget",
+    "qMRMLWidget",
+    "qSlicerApplication",
+    "qSlicerCoreIOManager",
+    "qSlicerLayoutManager",
+    "qSlicerLoadableModule",
+    "qSlicerMainWindow",
+    "qSlicerModuleFactoryManager",
+    "qSlicerModuleManager",
+    "qSlicerModuleSelectorToolBar",
+    "qSlicerScriptedLoadableModule",
+    "qSlicerScriptedLoadableModuleWidget",
+)
 _ACCESS = re.compile(r"^\s*(public|protected|private)?\s*(slots|Q_SLOTS|signals|Q_SIGNALS)?\s*:\s*$")
 
 
