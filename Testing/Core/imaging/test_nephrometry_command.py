@@ -13,7 +13,7 @@ from RenalCLIPCore.commands.nephrometry import COMMANDS, Nephrometry
 from RenalCLIPCore.errors import ConfigurationError, GeometryError, InputError, NoKidneyError, NoLesionError
 from RenalCLIPCore.imaging.segmentation_file import Segmentation
 from RenalCLIPCore.imaging.study import Phase
-from RenalCLIPCore.imaging.volume import Volume, write_volume
+from RenalCLIPCore.imaging.volume import Volume, read_volume, write_volume
 from RenalCLIPCore.review import Measured, decode
 from RenalCLIPCore.session import Session
 from Testing.Core.imaging.nephrometry_toys import box, left_kidney
@@ -119,6 +119,16 @@ def test_a_nrrd_file_without_spacing_is_refused(tmp_path):
     path = tmp_path / "mask.nrrd"
     header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n\n"
     path.write_bytes(header.encode() + bytes(64))
+    with pytest.raises(GeometryError, match="declares no voxel spacing"):
+        command(path, "--perturbations", 0).run()
+
+
+def test_a_metaimage_file_without_spacing_is_refused(mask, tmp_path):
+    path = tmp_path / "mask.mha"
+    write_volume(read_volume(mask), path)
+    head, separator, voxels = path.read_bytes().partition(b"ElementDataFile")
+    lines = [line for line in head.split(b"\n") if not line.startswith((b"ElementSpacing", b"ElementSize"))]
+    path.write_bytes(b"\n".join(lines) + separator + voxels)
     with pytest.raises(GeometryError, match="declares no voxel spacing"):
         command(path, "--perturbations", 0).run()
 
