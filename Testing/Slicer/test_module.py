@@ -523,9 +523,8 @@ def test_chosen_volumes_are_written_with_their_transforms_and_imported(driver, w
     calm(driver, widget)
     sent = next(item for item in worker.sent if item.method == "study.import").params
     files = dict(entry.split("=", 1) for entry in sent["phases"])
-    shift = np.subtract(
-        read_volume(files["V"]).geometry.lps((0, 0, 0)), read_volume(files["A"]).geometry.lps((0, 0, 0))
-    )
+    first, second = (read_volume(Path(files[phase])).geometry.lps((0, 0, 0)) for phase in "AV")
+    shift = np.subtract(second, first)
     assert list(shift) == pytest.approx([-7, 0, 0])
     assert nodes["V"].GetTransformNodeID() == transform.GetID(), "the person's volume stays as it was"
 
