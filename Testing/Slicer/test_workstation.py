@@ -1,4 +1,4 @@
-"""The module in the window: the point is dragged with the mouse, work never blocks, cancel and a lost worker are survived."""
+"""The module in the window: the point is dragged by mouse, work never blocks, cancel and a lost worker are survived."""
 
 import os
 import signal
