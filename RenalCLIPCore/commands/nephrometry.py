@@ -96,7 +96,10 @@ class Nephrometry:
 
     def _chosen(self, lesions: tuple[Lesion, ...]) -> tuple[Lesion, ...]:
         if not lesions:
-            raise NoLesionError("The masks hold kidneys but no tumour (2) or cyst (3), so there is nothing to measure.")
+            raise NoLesionError(
+                "The masks hold kidneys but no tumour (2) or cyst (3) that is more than a speck, so there is nothing to "
+                "measure."
+            )
         if self.lesion is None:
             return lesions
         chosen = tuple(item for item in lesions if item.lesion_id == self.lesion)

@@ -77,8 +77,11 @@ def test_impossible_arguments_are_refused(mask, arguments, error):
 
 def test_masks_that_cannot_be_measured_are_refused(tmp_path):
     labels = left_kidney([], GRID)
+    speck = labels.array.copy()
+    speck[tuple(np.argwhere(speck == 1)[400])] = 2
     cases = {
         "no_lesion": (labels.array, NoLesionError),
+        "one_voxel": (speck, NoLesionError),
         "empty": (labels.array * 0, NoKidneyError),
         "only_tumour": (labels.array * 2, NoKidneyError),
         "unknown": (labels.array * 7, InputError),
