@@ -97,8 +97,7 @@ class Nephrometry:
     def _chosen(self, lesions: tuple[Lesion, ...]) -> tuple[Lesion, ...]:
         if not lesions:
             raise NoLesionError(
-                "The masks hold kidneys but no tumour (2) or cyst (3) that is more than a speck, so there is nothing to "
-                "measure."
+                "The masks hold kidneys but no tumour (2) or cyst (3) of 0.05 ml or more; there is nothing to measure."
             )
         if self.lesion is None:
             return lesions
