@@ -43,7 +43,7 @@ class Batch:
 
     Attributes:
         images: (B, 1, z, x, y) float32 in [0, 1].
-        targets: Per name a (B,) tensor: class of each task, descriptor and report attribute (int64, -1 where not known);
+        targets: Per name a (B,) tensor: class of each task, descriptor and report attribute (int64, -1 where unknown);
             ``rfs_months`` (float32, NaN where there is no follow-up) and ``rfs_event`` (int64, -1); ``centre_density``
             (B, 3), see :func:`centre_density`.
         case_ids: Case of each sample.

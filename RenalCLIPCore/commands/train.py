@@ -3,40 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-Progress = Callable[[float, str], None]
-
-
-@contextmanager
-def progress_bar(words: str) -> Iterator[Progress]:
-    """A bar on stderr that follows a fraction from 0 to 1; silent where stderr is no terminal."""
-    from tqdm import tqdm
-
-    form = "{desc} {percentage:5.1f} % |{bar}| {elapsed} < {remaining}"
-    with tqdm(total=1.0, desc=words, bar_format=form, disable=None, mininterval=0.5) as bar:
-
-        def follow(fraction: float, text: str) -> None:
-            bar.set_description_str(text, refresh=False)
-            bar.update(fraction - bar.n)
-
-        yield follow
-
-
-def _add_configuration(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--config", type=Path, metavar="FILE", help="YAML file of the stage's configuration")
-    group.add_argument("--preset", metavar="NAME", help="shipped configuration, for instance phantom-demo")
-
-
-def _configuration(stage: str, config: Path | None, preset: str | None) -> Any:
-    from ..training.configuration import load_configuration, preset_path
-
-    return load_configuration(stage, preset_path(preset) if preset else config)
+from .learning import add_configuration, configuration_of, progress_bar
+from .pretraining import COMMANDS as PRETRAINING
 
 
 @dataclass(frozen=True)
@@ -55,10 +27,10 @@ class ConfigShow:
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("stage", help="for instance multitask")
-        _add_configuration(parser)
+        add_configuration(parser)
 
     def run(self) -> None:
-        print(_configuration(self.stage, self.config, self.preset).to_yaml(), end="")
+        print(configuration_of(self.stage, self.config, self.preset).to_yaml(), end="")
 
 
 @dataclass(frozen=True)
@@ -143,7 +115,7 @@ class TrainMultitask:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        _add_configuration(parser)
+        add_configuration(parser)
         parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
         parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
         parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
@@ -156,7 +128,7 @@ class TrainMultitask:
         from ..cohort.table import read_cohort
         from ..training.multitask import train_multitask
 
-        configuration = _configuration("multitask", self.config, self.preset)
+        configuration = configuration_of("multitask", self.config, self.preset)
         cohort, store = learning_cohort(read_cohort(self.cohort)), RoiStore(self.rois)
         with progress_bar("training") as progress:
             result = train_multitask(
@@ -238,4 +210,4 @@ class BundleAssemble:
         print(f"{self.out}: {', '.join(manifest.capabilities)}")
 
 
-COMMANDS: list[Any] = [ConfigShow, CohortSplit, CohortRois, TrainMultitask, BundleExport, BundleAssemble]
+COMMANDS: list[Any] = [ConfigShow, CohortSplit, CohortRois, *PRETRAINING, TrainMultitask, BundleExport, BundleAssemble]

@@ -108,12 +108,12 @@ def _is_about_peers(error: RuntimeError) -> bool:
 
 def gather(values: Tensor) -> Tensor:
     """(B, ...) of each process -> (count * B, ...) in the order of the processes; gradients flow to their owners."""
-    return _Gather.apply(values) if dist.is_initialized() else values  # type: ignore[no-untyped-call]
+    return _Gather.apply(values) if dist.is_initialized() else values
 
 
 def total(values: Tensor) -> Tensor:
     """Sum over the processes; every process's gradient flows back to all."""
-    return _Total.apply(values) if dist.is_initialized() else values  # type: ignore[no-untyped-call]
+    return _Total.apply(values) if dist.is_initialized() else values
 
 
 def process_count() -> int:

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..output import write_text
 from . import checkpoints, distribution
-from .configuration import Optimiser, Schedule, Stage
 from .distribution import ALONE, Ranks
 from .normalisation import fix_statistics, synchronise
 from .run_log import LOG_FILE, RunLog
+from .stage import Optimiser, Schedule, Stage
 
 Progress = Callable[[float, str], None]
 

@@ -54,6 +54,20 @@ def cox_loss(risk: Tensor, months: Tensor, event: Tensor, ties: Ties = "efron") 
     return total / event.sum()
 
 
+def contrastive_loss(first: Tensor, second: Tensor, scale: Tensor | float) -> Tensor:
+    """Symmetric InfoNCE: the mean of both directions' cross-entropies, pair i against all others of the batch.
+
+    Args:
+        first: (B, D) unit embeddings.
+        second: (B, D) unit embeddings; row i belongs to row i of ``first``.
+        scale: Inverse temperature.
+    """
+    own = torch.arange(len(first), device=first.device)
+    with torch.autocast(first.device.type, enabled=False):  # cosines near 1 need their digits
+        logits = scale * first.float() @ second.float().T
+        return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+
+
 def class_weights(labels: Sequence[int], classes: int) -> Tensor:
     """(classes,) weights proportional to the inverse frequency of the known labels, with mean 1 over the samples.
 

@@ -51,7 +51,7 @@ def synchronise(model: nn.Module, ranks: Ranks, device: torch.device) -> None:
     if ranks.count == 1:
         return
     if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):

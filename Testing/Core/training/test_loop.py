@@ -9,8 +9,8 @@ import torch
 
 from RenalCLIPCore.errors import Cancelled, TrainingError
 from RenalCLIPCore.training import checkpoints
-from RenalCLIPCore.training.configuration import Checkpoints, Optimiser, Schedule
 from RenalCLIPCore.training.loop import Trainer, make_optimiser, make_schedule
+from RenalCLIPCore.training.stage import Checkpoints, Optimiser, Schedule
 from Testing.Core.training.training_toys import ToyData, ToyTask, toy_stage
 
 

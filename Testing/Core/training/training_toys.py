@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from RenalCLIPCore.training.configuration import Stage
 from RenalCLIPCore.training.loop import Step, Validation
+from RenalCLIPCore.training.stage import Stage
 
 
 @dataclass(frozen=True, eq=False)

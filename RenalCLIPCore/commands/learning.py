@@ -1,0 +1,44 @@
+"""What the commands of learning share: configuration arguments and a progress bar."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Progress = Callable[[float, str], None]
+
+
+@contextmanager
+def progress_bar(words: str) -> Iterator[Progress]:
+    """A bar on stderr that follows a fraction from 0 to 1; silent where stderr is no terminal."""
+    from tqdm import tqdm
+
+    form = "{desc} {percentage:5.1f} % |{bar}| {elapsed} < {remaining}"
+    with tqdm(total=1.0, desc=words, bar_format=form, disable=None, mininterval=0.5) as bar:
+
+        def follow(fraction: float, text: str) -> None:
+            bar.set_description_str(text, refresh=False)
+            bar.update(fraction - bar.n)
+
+        yield follow
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--config`` and ``--preset``, of which one may be given."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--config", type=Path, metavar="FILE", help="YAML file of the stage's configuration")
+    group.add_argument("--preset", metavar="NAME", help="shipped configuration, for instance phantom-demo")
+
+
+def configuration_of(stage: str, config: Path | None, preset: str | None) -> Any:
+    """The effective configuration of a stage.
+
+    Raises:
+        ConfigurationError: As for ``load_configuration`` and ``preset_path``.
+    """
+    from ..training.configuration import load_configuration, preset_path
+
+    return load_configuration(stage, preset_path(preset) if preset else config)
