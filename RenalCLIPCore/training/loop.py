@@ -162,8 +162,8 @@ class Trainer:
 
         Raises:
             TrainingError: The folder holds a run and ``resume`` is off, the checkpoint is of another configuration,
-                cohort or number of processes, the loss is not finite (the log names the batch), or another process
-                of the run has ended.
+                cohort or number of processes, a loss or gradient is not finite (the log names the batch), or another
+                process of the run has ended.
             Cancelled: From ``progress``; the checkpoints stay.
         """
         self._enter(resume)
@@ -198,12 +198,16 @@ class Trainer:
         for batch in self.data.training(at.epoch, at.batch, self.device):
             started = time.perf_counter()
             step, loss = self._forward(batch)
-            self._backward(step.loss)
+            self._expect_finite("loss", loss, batch)
+            norm = self._backward(step.loss)
+            self._expect_finite("gradient", norm, batch)
+            self.optimiser.step()
+            self.schedule.step()
             at.step, at.batch = at.step + 1, at.batch + 1
             rate = self.schedule.get_last_lr()[0]
             seconds = round(time.perf_counter() - started, 4)
             figures = {name: round(value, 6) for name, value in step.figures.items()}
-            self._log("step", loss=loss, learning_rate=rate, seconds=seconds, **figures)
+            self._log("step", loss=loss, gradient_norm=norm, learning_rate=rate, seconds=seconds, **figures)
             if settings.checkpoints.every_steps and at.step % settings.checkpoints.every_steps == 0:
                 self._checkpoint()
             if progress:
@@ -212,24 +216,28 @@ class Trainer:
     def _forward(self, batch: Any) -> tuple[Step, float]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.configuration.precision == "bf16"):
             step = self.task.training_step(batch)
-        loss = distribution.total_number(float(step.loss.detach()))
-        if not math.isfinite(loss):
-            cases = [case for own in distribution.everyones(list(batch.case_ids)) for case in own]
-            self._log("loss not finite", loss=str(loss), cases=cases)
-            raise TrainingError(
-                f"The loss is not finite in epoch {self.position.epoch + 1}, batch {self.position.batch + 1}; "
-                f"the cases of that batch are named in the last line of {self.folder.name}/{LOG_FILE}."
-            )
-        return step, loss
+        return step, distribution.total_number(float(step.loss.detach()))
 
-    def _backward(self, loss: Tensor) -> None:
+    def _backward(self, loss: Tensor) -> float:
+        """Gradients of the global batch, clipped; the result is their norm before."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         distribution.add_gradients(self.task.model.parameters())
+        found = [p for p in self.task.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in found if p.grad is not None])
         if self.configuration.optimiser.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.task.model.parameters(), self.configuration.optimiser.clip_norm)
-        self.optimiser.step()
-        self.schedule.step()
+            nn.utils.clip_grads_with_norm_(found, self.configuration.optimiser.clip_norm, norm)
+        return float(norm)
+
+    def _expect_finite(self, what: str, value: float, batch: Any) -> None:
+        if math.isfinite(value):
+            return
+        cases = [case for own in distribution.everyones(list(batch.case_ids)) for case in own]
+        self._log(f"{what} not finite", loss=str(value), cases=cases)
+        raise TrainingError(
+            f"The {what} is not finite in epoch {self.position.epoch + 1}, batch {self.position.batch + 1}; "
+            f"the cases of that batch are named in the last line of {self.folder.name}/{LOG_FILE}."
+        )
 
     def _end_epoch(self) -> None:
         at = self.position

@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import torch
 
 from RenalCLIPCore.errors import Cancelled, TrainingError
 from RenalCLIPCore.training import checkpoints
-from RenalCLIPCore.training.loop import Trainer, make_optimiser, make_schedule
+from RenalCLIPCore.training.loop import Step, Trainer, make_optimiser, make_schedule
 from RenalCLIPCore.training.stage import Checkpoints, Optimiser, Schedule
 from Testing.Core.training.training_toys import ToyData, ToyTask, toy_stage
 
@@ -62,6 +65,24 @@ def test_a_resumed_run_is_the_undisturbed_run_bit_for_bit(tmp_path, stop_at):
     assert losses == {line["step"]: line["loss"] for line in log(tmp_path / "whole") if line["event"] == "step"}
 
 
+def test_a_run_that_is_killed_goes_on_as_if_it_had_not_been(tmp_path):
+    code = (
+        "import sys, os, signal, torch; from pathlib import Path; torch.set_num_threads(1)\n"
+        "from Testing.Core.training.test_loop import trained, toy_stage\n"
+        "from RenalCLIPCore.training.stage import Checkpoints\n"
+        "def kill(fraction, words):\n"
+        "    fraction > 0.55 and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "trained(Path(sys.argv[1]), configuration=toy_stage(checkpoints=Checkpoints(every_steps=2)), progress=kill)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed")], cwd=Path(__file__).parents[3])
+    assert killed.returncode == -signal.SIGKILL
+    configuration = toy_stage(checkpoints=Checkpoints(every_steps=2))
+    whole, _ = trained(tmp_path / "whole", configuration=configuration)
+    again, result = trained(tmp_path / "killed", configuration=configuration, resume=True)
+    assert_same(whole, again)
+    assert result.steps == 12
+
+
 def test_random_states_come_back(tmp_path):
     import random
 
@@ -82,6 +103,20 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch(tmp_path):
     last = log(tmp_path / "run")[-1]
     assert last["event"] == "loss not finite"
     assert last["cases"] == [f"case-1-2-{i}" for i in range(4)]
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_path):
+    class Breaking(ToyTask):
+        def training_step(self, batch):
+            step = super().training_step(batch)
+            # finite at zero, but its slope is not
+            return Step(step.loss + (self.model[0].weight * 0).abs().sum().sqrt())
+
+    task = Breaking()
+    with pytest.raises(TrainingError, match="gradient is not finite in epoch 1, batch 1"):
+        Trainer(task, ToyData(), toy_stage(), tmp_path / "run").fit()
+    assert log(tmp_path / "run")[-1]["cases"] == [f"case-0-0-{i}" for i in range(4)]
+    assert bool(torch.isfinite(task.model[0].weight).all())
 
 
 def test_the_newest_checkpoints_are_kept_and_no_partial_file(tmp_path):
