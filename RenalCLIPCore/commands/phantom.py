@@ -91,7 +91,7 @@ class PhantomStudy:
 
 @dataclass(frozen=True)
 class PhantomCohort:
-    """Make a cohort of phantom patients: phases, labels, truth and one table (a broken-off run continues)."""
+    """Make a cohort of phantom patients: phases, labels, truth, reports, one table (a broken-off run continues)."""
 
     name: ClassVar[str] = "phantom cohort"
 
@@ -104,6 +104,7 @@ class PhantomCohort:
     processes: int
     in_plane_mm: float
     lesion_only: bool
+    both_kidneys: bool
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +122,9 @@ class PhantomCohort:
         parser.add_argument(
             "--lesion-only", action="store_true", help="volumes of the lesion's region of interest, not both kidneys"
         )
+        parser.add_argument(
+            "--both-kidneys", action="store_true", help="a row of the table for the other kidney too (no labels)"
+        )
 
     def run(self) -> None:
         """Draw, render and write."""
@@ -135,6 +139,7 @@ class PhantomCohort:
             phases=None if self.phases == "mixed" else _phases(self.phases),
             in_plane_mm=self.in_plane_mm,
             lesion_only=self.lesion_only,
+            both_kidneys=self.both_kidneys,
         )
         print(write_cohort(self.out, plan, processes=self.processes, progress=ProgressLine()))
 

@@ -1,4 +1,4 @@
-"""A cohort of phantoms on disk: phases, labels and truth per patient, and one table."""
+"""A cohort of phantoms on disk: phases, labels, truth and report per patient; one table; whole reports."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from .grids import crop_geometry, lesion_geometry
 from .histology import Histology
 from .patient import PhantomPatient
 from .render import Acquisition, TissueMap, render_labels, render_phase
+from .report_files import REPORT_FILE, PatientReport, other_kidney, read_report, write_report_file, write_report_tables
 from .streams import stream
 from .truth import PhantomTruth, read_truth, truth, write_truth
 
@@ -79,6 +80,7 @@ class CohortPlan:
         prior: Weights of the histologies, None for the default proportions.
         breathing_mm: Standard deviation of the patient's shift along z between the phases.
         lesion_only: Volumes hold the primary lesion's region of interest only (else both kidneys).
+        both_kidneys: The table also has the row of the other kidney: volumes, report and answers, no labels.
     """
 
     patients: int
@@ -90,6 +92,7 @@ class CohortPlan:
     prior: Mapping[Histology, float] | None = None
     breathing_mm: float = 0.0
     lesion_only: bool = False
+    both_kidneys: bool = False
 
     def __post_init__(self) -> None:
         if self.patients < 1:
@@ -100,6 +103,10 @@ class CohortPlan:
             raise ConfigurationError(f"There is no split {self.split!r}; choose one of: {', '.join(SPLITS)}.")
         if self.phases is not None and not {Phase.A, Phase.V} & set(self.phases):
             raise ConfigurationError("An arterial or a venous phase is needed among the phases (A or V).")
+        if self.lesion_only and self.both_kidneys:
+            raise ConfigurationError(
+                "Volumes of the lesion's region alone do not hold the other kidney; choose one of both."
+            )
         if not 0.3 <= self.in_plane_mm <= 5:
             raise ConfigurationError(f"An in-plane spacing of 0.3 to 5 mm is needed, not {self.in_plane_mm}.")
 
@@ -195,6 +202,7 @@ def _fill(folder: Path, plan: CohortPlan, index: int) -> None:
         write_volume(volume, folder / f"{phase.value}.nii.gz")
     write_volume(render_labels(patient, geometry), folder / LABELS_FILE)
     write_truth(truth(patient), folder / TRUTH_FILE)
+    write_report_file(patient, planned_phases(plan, index), plan.prior, folder / REPORT_FILE)
 
 
 def _finished(out: Path, plan: CohortPlan, indices: Sequence[int], processes: int) -> Generator[int, None, None]:
@@ -218,12 +226,27 @@ def _finished(out: Path, plan: CohortPlan, indices: Sequence[int], processes: in
 
 
 def _write_table(out: Path, plan: CohortPlan) -> Path:
-    rows = [_row(out.resolve() / patient_id(plan, index), plan) for index in range(plan.patients)]
+    rows: list[CohortRow] = []
+    reports: dict[str, PatientReport] = {}
+    for index in range(plan.patients):
+        folder = out.resolve() / patient_id(plan, index)
+        reports[folder.name] = _report(folder, plan, index)
+        row = _row(folder, plan, reports[folder.name])
+        rows += [row, other_kidney(row, reports[row.patient])] if plan.both_kidneys else [row]
+    write_report_tables(reports, out)
     write_cohort_table(rows, out / TABLE)
     return out / TABLE
 
 
-def _row(folder: Path, plan: CohortPlan) -> CohortRow:
+def _report(folder: Path, plan: CohortPlan, index: int) -> PatientReport:
+    """The patient's report; folders of earlier versions lack it, and get it."""
+    if not (folder / REPORT_FILE).is_file():
+        patient = planned_patient(plan, index)
+        write_report_file(patient, planned_phases(plan, index), plan.prior, folder / REPORT_FILE)
+    return read_report(folder / REPORT_FILE)
+
+
+def _row(folder: Path, plan: CohortPlan, report: PatientReport) -> CohortRow:
     value: PhantomTruth = read_truth(folder / TRUTH_FILE)
     primary, renal, tumour = value.primary, value.renal, value.tumour
     if primary is None or renal is None or tumour is None:
@@ -252,4 +275,8 @@ def _row(folder: Path, plan: CohortPlan) -> CohortRow:
         diameter_mm=primary.largest_diameter_mm,
         follow_up=recurrence,
         oracle=oracle,
+        findings=report.kidney(primary.side).findings,
+        impression=report.kidney(primary.side).impression,
+        attributes=report.kidney(primary.side).read,
+        true_attributes=report.kidney(primary.side).true,
     )

@@ -1,14 +1,14 @@
 """What is truly to be seen in each kidney of a phantom: the fourteen answers, and what else a report may tell.
 
-The questions are about the kidney's main lesion: the primary, else the largest tumour, else the largest cyst. The answers
-follow from its shape and hidden attributes:
+The questions are about the kidney's main lesion: the primary, else the largest tumour, else the largest cyst. The
+answers follow from its shape and hidden attributes:
 
 - location by thirds of the kidney's length; exophytic with at least 20 % of the volume outside the kidney;
 - round below 2.5 % radial irregularity, irregular (and ill defined) above 4.5 %, between them lobulated, or mass-like
   above 7 cm;
 - cystic and solid with at least 15 % necrosis, or a complex cyst that enhances by 20 HU; necrosis from 5 %;
-- heterogeneous enhancement from a texture of 16 HU or 12 % necrosis, else mild from 20, moderate from 50, marked from 90
-  HU; in the arterial phase mild from 20, marked from 60 HU;
+- heterogeneous enhancement from a texture of 16 HU or 12 % necrosis, else mild from 20, moderate from 50, marked from
+  90 HU; in the arterial phase mild from 20, marked from 60 HU;
 - invasion where a tumour reaches at least ``SINUS_MM`` into the renal sinus;
 - malignancy and nature are the best judgement that the hidden attributes allow, firm beyond 90 %, not the histology.
 """

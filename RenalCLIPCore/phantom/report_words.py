@@ -16,6 +16,7 @@ from ..resources import resources
 
 FILE = "phantom/report-phrases.yaml"
 LANGUAGES = ("en", "zh")
+SMALL_MM = 30
 _ARTICLE = re.compile(r"\b([Aa])\(n\) (?=(\S+))")
 _VOWEL = re.compile(r"[aeio]|8|11(?!\d)|18(?!\d)|un(?!i)", re.IGNORECASE)
 
@@ -87,7 +88,10 @@ class Phrases:
         return entry if not option else next(value for name, value in entry.items() if str(name) == option)
 
     def _mass(self, statement: Statement, generator: np.random.Generator) -> str:
-        noun = _drawn(self.document["mass"][statement.mass], generator)
+        choices = list(self.document["mass"][statement.mass])
+        if statement.size_mm is not None and statement.size_mm[0] < SMALL_MM:
+            choices += self.document["small_mass"][statement.mass]
+        noun = _drawn(choices, generator)
         if statement.shape is None:
             return noun
         word = _drawn(self.document["shape_word"][statement.shape], generator)

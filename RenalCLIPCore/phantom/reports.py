@@ -121,7 +121,7 @@ def _plan(
     if stated[8] == 0 and stated[9] == questionnaire().no_mass[9]:
         stated = (*stated[:9], 0, *stated[10:])  # no enhancement at all leaves none in the arterial phase
     opinion = Statement("opinion", f"{stated[11]}.{stated[12]}", side)
-    aside = _aside(found, g)
+    aside = _aside(found, stated, g)
     order = [int(index) for index in g.permutation(len(body) + len(aside))]
     rest = [*body, *aside]
     statements = (lead, *(rest[index] for index in order), *further)
@@ -143,7 +143,7 @@ def _stated(
         elif slip < MISTAKEN and question.number in (2, 5, 6, 7, 8, 9, 10, 11, 14):
             stated[question.number - 1] = _another(question.number, stated[question.number - 1], other)
     omitted |= {7} if Phase.N not in phases and stated[6] != 4 else set()
-    omitted |= {10} if Phase.A not in phases else set()
+    omitted |= {10} if Phase.A not in phases or 9 in omitted else set()
     error = 1.0 + 0.03 * float(g.normal())
     size_mm = (round(found.main.long_mm * error), round(found.main.short_mm * error))
     size_mm = (max(size_mm), min(size_mm))
@@ -191,7 +191,7 @@ def _statements(
     return lead, body
 
 
-def _aside(found: KidneyFindings, g: np.random.Generator) -> list[Statement]:
+def _aside(found: KidneyFindings, stated: Answers, g: np.random.Generator) -> list[Statement]:
     """What no question asks for."""
     assert found.main is not None
     said = g.uniform(size=4)
@@ -204,7 +204,7 @@ def _aside(found: KidneyFindings, g: np.random.Generator) -> list[Statement]:
         statements.append(Statement("thrombus"))
     elif said[2] < 0.2:
         statements.append(Statement("no_thrombus"))
-    if found.course is not None and said[3] < 0.5:
+    if found.course is not None and said[3] < 0.5 and stated[8] not in (0, questionnaire().no_mass[8]):
         statements.append(Statement("course", str(found.course)))
     return statements
 
@@ -228,8 +228,8 @@ def _cyst_plan(found: KidneyFindings, g: np.random.Generator) -> _Plan:
     several, described = bool(found.further), bool(g.uniform() < 0.5)
     size = (max(round(found.main.long_mm), 2), max(round(found.main.short_mm), 2))
     lead = Statement(
-        "simple_cysts" if several else "simple_cyst", str(int(described)), side=found.side, place=found.main.pole, size_mm=size,
-        size_style=int(g.integers(4)),
+        "simple_cysts" if several else "simple_cyst", str(int(described)), side=found.side, place=found.main.pole,
+        size_mm=size, size_style=int(g.integers(4)),
     )  # fmt: skip
     stated: list[int | None] = list(questionnaire().no_mass)
     stated[:3] = [int(several), found.main.pole, size_class(size[0])]

@@ -23,6 +23,11 @@ class Permutes(Protocol):
 
 def sentences(text: str) -> tuple[str, ...]:
     """Sentences of a report in order, without list numbers and bullets (English, Chinese stops, semicolons, lines)."""
+    return tuple(cleaned for stretch in stretches(text) if (cleaned := stretch.rstrip(" ;；")))
+
+
+def stretches(text: str) -> tuple[str, ...]:
+    """The same with the semicolons that end some of them."""
     pieces: list[str] = []
     held = ""
     for piece in _END.split(text):
@@ -31,7 +36,7 @@ def sentences(text: str) -> tuple[str, ...]:
             pieces.append(held)
             held = ""
     pieces += [held] if held else []
-    return tuple(cleaned for piece in pieces if (cleaned := _ENUMERATOR.sub("", piece).strip(" ;；")))
+    return tuple(cleaned for piece in pieces if (cleaned := _ENUMERATOR.sub("", piece).strip()).strip(";；"))
 
 
 def caption(findings: str, impression: str) -> str:

@@ -6,8 +6,8 @@ import re
 
 _SPLIT = re.compile(r"\s*[,;:()]\s*|\s+(?:but|while|whereas|although|however|and then|followed by)\s+", re.IGNORECASE)
 _BEFORE = re.compile(
-    r"\b(?:no|not|non|without|absent|absence|lacks?|lacking|free of|negative for|neither|nor|denies|never|"
-    r"nothing|hardly|excludes?|excluded|exclude|rather than|failed to|un)\b[\s-]",
+    r"\b(?:no|not|without|absent|absence|lacks?|lacking|free of|negative for|neither|nor|denies|never|"
+    r"nothing|hardly|excludes?|excluded|exclude|rather than|failed to)\b[\s-]",
     re.IGNORECASE,
 )
 _AFTER = re.compile(
@@ -16,6 +16,7 @@ _AFTER = re.compile(
     r"\b(?:is|are|was|were) absent\b|\bspared\b|\bpreserved\b|\bunlikely\b|\bexcluded\b",
     re.IGNORECASE,
 )
+_ADJACENT = re.compile(r"\b(?:non|un)[\s-]?$", re.IGNORECASE)
 _BOUNDARY = re.compile(r"[,;:]|\.\s")
 _SCOPE = 60  # characters that a negation reaches forwards
 
@@ -28,7 +29,7 @@ def clauses(sentence: str) -> tuple[str, ...]:
 def negated(clause: str, start: int, end: int) -> bool:
     """Whether the words from ``start`` to ``end`` of a clause are negated within it."""
     ahead = _BOUNDARY.split(clause[max(0, start - _SCOPE) : start])[-1]
-    return bool(_BEFORE.search(f"{ahead} ")) or bool(_AFTER.search(clause, end))
+    return any((_BEFORE.search(f"{ahead} "), _ADJACENT.search(ahead), _AFTER.search(clause, end)))
 
 
 def affirmed(pattern: re.Pattern[str], text: str) -> bool | None:

@@ -26,6 +26,7 @@ _NUMBER: Final = r"(\d{1,3}(?:\.\d+)?)"
 _TIMES: Final = rf"(?:\s*(?:mm|cm)?\s*[x×*]\s*{_NUMBER})?"
 _SIZE: Final = re.compile(rf"{_NUMBER}{_TIMES}{_TIMES}\s*-?\s*(mm|cm)\b", re.IGNORECASE)
 _DISTANCE: Final = re.compile(r"\s*(?:away\s+)?(?:from|deep)\b|\s*thick", re.IGNORECASE)
+_DENIAL: Final = re.compile(r"\s*(?:no|not|without)\b", re.IGNORECASE)
 _SHAPES: Final = ((3, "lobulated"), (1, "irregular"), (0, "round"), (2, "mass-like"))
 _DENSITIES: Final = (
     (5, "mixed density"), (3, "heterogeneous density"), (0, "hypodense"), (2, "hyperdense"), (1, "isodense"),
@@ -58,7 +59,8 @@ def _number(mass: MassSentences) -> int:
 
 def _location(mass: MassSentences) -> int | None:
     for part in (mass.main, mass.impression):
-        found = [number for number, pole in enumerate(_POLES) if affirmed(spoken(pole), " ; ".join(part))]
+        said = [clause for sentence in part for clause in clauses(sentence) if not _DENIAL.match(clause)]
+        found = [number for number, pole in enumerate(_POLES) if any(spoken(pole).search(clause) for clause in said)]
         if found:
             return found[0] if len(found) == 1 else None
     return 3
@@ -88,7 +90,7 @@ def _shape(mass: MassSentences) -> int:
 
 
 def _composition(mass: MassSentences) -> int:
-    if _said(mass, "cystic and solid"):
+    if _said(mass, "cystic and solid") or (_said(mass, "solid part of a cyst") and _said(mass, "cystic")):
         return 1
     if _said(mass, "solid"):
         return 2
@@ -100,12 +102,11 @@ def _density(mass: MassSentences) -> int:
     if any(affirmed(spoken("fat"), spoken("other fat").sub(" ", part)) for part in parts):
         return 4
     whole = [part for part in parts if not spoken("part of a mass").search(part)]
-    native = [part for part in whole if spoken("before contrast").search(part) or not _after_contrast(part)]
+    told = [spoken("no enhancement").sub(" ", part) for part in whole]
+    native = [
+        part for part in told if spoken("before contrast").search(part) or not spoken("after contrast").search(part)
+    ]
     return next((answer for answer, words in _DENSITIES if any(affirmed(spoken(words), part) for part in native)), 6)
-
-
-def _after_contrast(part: str) -> bool:
-    return bool(spoken("after contrast").search(spoken("no enhancement").sub(" ", part)))
 
 
 def _necrosis(mass: MassSentences) -> int:
@@ -120,11 +121,17 @@ def _enhancement(mass: MassSentences) -> int:
     seen = [part for part in parts if not _unenhanced(part) and not spoken("part of a mass").search(part)]
     if not seen:
         return 0
+    # A statement about no phase in particular is about all of them.
+    seen = [part for part in seen if not _of_one_phase(part)] or seen
     if any(spoken("wall or septa").search(part) for part in seen):
         return 5
     if any(spoken("uneven").search(part) for part in seen):
         return 4
     return max((_degree(part) or 1) for part in seen)
+
+
+def _of_one_phase(part: str) -> bool:
+    return bool(spoken("arterial phase").search(part) or spoken("later phase").search(part))
 
 
 def _unenhanced(part: str) -> bool:

@@ -9,7 +9,8 @@ from .captions import sentences
 from .clauses import clauses, negated
 
 _MASS = re.compile(
-    r"\b(?:mass(?:es)?|nodul(?:e|es|ar)|tumou?rs?|neoplasms?|lesions?|cysts?|cystic|angiomyolipomas?|amls?|"
+    r"\b(?:mass(?:es)?(?![- ]like)|mass[- ]like(?: \w+){0,2} (?:shadow|area)s?|"
+    r"nodul(?:e|es|ar)|tumou?rs?|neoplasms?|lesions?|cysts?|cystic|angiomyolipomas?|amls?|"
     r"oncocytomas?|carcinomas?|rccs?|cancers?|occupying|occupancy|malignanc(?:y|ies)|"
     r"(?:low|high|mixed|iso)[- ]density (?:focus|foci|shadows?|areas?)|(?:hypo|hyper|iso)(?:dense|attenuating) "
     r"(?:focus|foci|shadows?|areas?)|(?:soft[- ]tissue|round|oval|nodular)[\w -]{0,25}(?:shadows?|focus|foci|"
@@ -46,6 +47,8 @@ _SPOT = re.compile(r"high[- ]density (?:focus|foci|shadows?|areas?)|hyperdense (
 _DIAGNOSIS = re.compile(
     r"angiomyolipoma|aml|oncocytoma|carcinoma|rcc|cancer|malignanc|neoplasm|tumou?r$", re.IGNORECASE
 )
+_GOES_ON = re.compile(r"\s*(?:its?|this|these|the (?:mass|lesion|tumou?r|nodule|cyst))\b", re.IGNORECASE)
+_KIDNEYS = re.compile(r"\b(?:kidneys|either side|both sides|bilateral(?:ly)?)\b", re.IGNORECASE)
 _REFERS = re.compile(r"\b(?:the|this|its?|these|said)\s+(?:\w+\s+){0,2}?$", re.IGNORECASE)
 
 
@@ -100,7 +103,7 @@ def _groups(parts: tuple[str, ...]) -> list[_Group]:
     for sentence in parts:
         if _introduces(sentence, bool(groups)):
             groups.append(_Group([sentence], _is_simple_cyst(sentence), bool(_MANY.search(_mass_words(sentence)))))
-        elif groups and not _NOT_A_MASS.search(sentence.split(",")[0]):
+        elif groups and not _NOT_A_MASS.search(sentence.split(",")[0]) and not _KIDNEYS.search(sentence):
             groups[-1].sentences.append(sentence)
             groups[-1].simple_cyst &= not _NOT_SIMPLE.search(_affirmed_words(sentence))
     return groups
@@ -108,6 +111,8 @@ def _groups(parts: tuple[str, ...]) -> list[_Group]:
 
 def _introduces(sentence: str, known: bool) -> bool:
     """Whether a sentence brings in a mass, rather than going on about one or saying that there is none."""
+    if known and _GOES_ON.match(sentence) and not _FURTHER.search(sentence):
+        return False
     for clause in clauses(sentence):
         for match in _MASS.finditer(clause):
             stone = _NOT_A_MASS.search(sentence if _SPOT.search(match[0]) else clause)

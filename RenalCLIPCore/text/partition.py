@@ -7,10 +7,10 @@ unless its clauses name one side each.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .captions import sentences
+from .captions import stretches
 from .language import ReportLanguageError, check_length, language
 
 SIDES = ("left", "right")
@@ -26,7 +26,7 @@ _OTHER = re.compile(
     r"bowel|colon\w*|duoden\w*|append\w*|mesent\w*|periton\w*|asci\w+|retroperitone\w*|lymph\w*|aort\w*|lungs?|"
     r"pulmonary|pleura\w*|heart|cardiac|pericard\w*|thora\w+|bones?|vertebra\w*|spine|spinal|osseous|ribs?|uter\w+s?|"
     r"ovar\w+|adnex\w*|prostate|bladder|abdominal wall|hernia\w*|breast|thyroid|trachea|mediastin\w*|free fluid|"
-    r"pelvic cavity)\b|肝|胆|脾|胰|肾上腺|胃|肠|腹腔|腹膜|淋巴|主动脉|肺|胸|骨|椎|子宫|前列腺|膀胱",
+    r"pelvic cavity)\b|肝|胆|脾|胰|肾上腺|胃|肠|腹腔|腹水|腹膜|淋巴|主动脉|肺|胸|骨|椎|子宫|前列腺|膀胱",
     re.IGNORECASE,
 )
 _LEFT = re.compile(r"\bleft(?:-sided)?\b|左", re.IGNORECASE)
@@ -89,7 +89,7 @@ def part_report(findings: str, impression: str) -> PartedReport:
 def _part(text: str) -> dict[str, str]:
     kept: dict[str, list[str]] = {side: [] for side in SIDES}
     current: tuple[str, ...] = ()
-    for sentence in sentences(text):
+    for sentence in stretches(text):
         named = _named_sides(sentence)
         if named:
             current = named
@@ -99,7 +99,7 @@ def _part(text: str) -> dict[str, str]:
             current = ()
         for side, words in _shares(sentence, current):
             kept[side].append(words)
-    return {side: " ".join(_stopped(words) for words in parts) for side, parts in kept.items()}
+    return {side: _joined(parts) for side, parts in kept.items()}
 
 
 def _named_sides(sentence: str) -> tuple[str, ...] | None:
@@ -140,7 +140,13 @@ def _clause_shares(parts: list[str], owners: list[tuple[str, ...]]) -> Iterable[
             yield side, ", ".join(words)
 
 
+def _joined(parts: Sequence[str]) -> str:
+    words = " ".join(_stopped(part) for part in parts)
+    words = re.sub(r"(?<=[。；！？]) ", "", words)  # Chinese puts no space after a stop
+    return _stopped(words.rstrip(" ;；")) if words else ""
+
+
 def _stopped(sentence: str) -> str:
-    if sentence[-1] in ".!?。！？":
+    if sentence[-1] in ".!?;。！？；":
         return sentence
     return sentence + ("。" if language(sentence) == "zh" else ".")

@@ -1,16 +1,22 @@
 """Cohorts on disk: content, restart, determinism."""
 
 import hashlib
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from RenalCLIPCore.cohort.table import read_cohort
-from RenalCLIPCore.errors import Cancelled, ConfigurationError, OutputError
+from RenalCLIPCore.errors import Cancelled, ConfigurationError, InputError, OutputError
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import read_volume
 from RenalCLIPCore.phantom.cohort import CohortPlan, planned_phases, write_cohort
+from RenalCLIPCore.phantom.report_files import read_report
 from RenalCLIPCore.phantom.truth import read_truth
+from RenalCLIPCore.text.extraction import read_answers
+from RenalCLIPCore.text.language import language
+from RenalCLIPCore.text.report_table import read_report_table
 
 PLAN = CohortPlan(2, 5, in_plane_mm=4.0, phases=(Phase.A, Phase.V), split="test")
 
@@ -110,3 +116,49 @@ def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError):
         write_cohort(tmp_path / "out", PLAN)
+
+
+def test_the_table_has_the_report_the_answers_and_the_truth(written):
+    for row in read_cohort(written / "cohort.csv"):
+        report = read_report(written / row.patient / "report.json")
+        kidney = report.kidney(row.side)
+        assert (row.findings, row.impression) == (kidney.findings, kidney.impression)
+        assert row.true_attributes == kidney.true
+        assert row.attributes == read_answers(row.findings, row.impression)
+        assert None not in row.true_attributes
+    whole = read_report_table(written / "reports.zh.csv")
+    assert [item.patient for item in whole] == [row.patient for row in read_cohort(written / "cohort.csv")]
+    assert language(whole[0].findings) == "zh"
+
+
+def test_a_folder_without_a_report_gets_the_one_it_would_have_had(written, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(written, out)
+    for path in out.rglob("report.json"):
+        path.unlink()
+    write_cohort(out, PLAN)
+    assert hashes(out) == hashes(written)
+
+
+def test_the_other_kidneys_row_has_a_report_and_no_labels(written, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(written, out)
+    write_cohort(out, replace(PLAN, both_kidneys=True))
+    rows = read_cohort(out / "cohort.csv")
+    assert len(rows) == 4
+    for first, second in zip(rows[::2], rows[1::2], strict=True):
+        assert (first.patient, {first.side, second.side}) == (second.patient, {"left", "right"})
+        assert not second.labels
+        assert not second.histology
+        assert second.findings
+        geometry = read_volume(second.label_map).geometry
+        assert geometry.contains(second.centre_lps_mm)
+    with pytest.raises(ConfigurationError):
+        replace(PLAN, both_kidneys=True, lesion_only=True)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"version": "0"}', '{"version": "1.0", "kidneys": {}}'])
+def test_a_damaged_report_file_is_refused(tmp_path, content):
+    (tmp_path / "report.json").write_text(content)
+    with pytest.raises(InputError):
+        read_report(tmp_path / "report.json")

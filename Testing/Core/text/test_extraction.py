@@ -15,8 +15,8 @@ NAMES = questionnaire().names
 FULL = (
     "There is a 4.5 x 3.9 cm round exophytic solid mass in the upper pole of the right kidney, hypodense on "
     "non-contrast images. It shows marked heterogeneous enhancement in the arterial phase and washout in the "
-    "nephrographic phase. Central necrosis is present. Its margins are well defined. The renal sinus is not invaded. A further 9 mm simple "
-    "cyst lies in the lower pole."
+    "nephrographic phase. Central necrosis is present. Its margins are well defined. The renal sinus is not invaded. A "
+    "further 9 mm simple cyst lies in the lower pole."
 )
 IMPRESSION = "Right renal mass, highly suspicious for renal cell carcinoma. Simple cyst."
 
