@@ -7,6 +7,7 @@ are LPS millimetres. ``predicted`` comes from the network, ``measured`` from the
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -698,6 +699,7 @@ def _decode_dataclass(kind: type, data: Any, place: str) -> Any:
     return kind(**values)
 
 
+@functools.cache
 def _hints(kind: type) -> dict[str, Any]:
     """The types of a dataclass's fields. Unions are put together here: Python 3.9 cannot evaluate ``A | B``."""
     names = vars(sys.modules[kind.__module__])

@@ -18,7 +18,7 @@ from .CentreMover import CentreMover
 from .ReaderNotes import ReaderNotes
 from .Task import Task
 from .WorkerPlan import STUDY_FILE, Files, Level, WorkerPlan, importParams, pointParams
-from .WorkerProtocol import CANCELLED, Done, Failed, Progress, WorkerError
+from .WorkerProtocol import CANCELLED, Done, Failed, Progress, WorkerError, withoutEvidence
 
 Listener = Callable[[str], None]
 
@@ -182,7 +182,7 @@ class CaseLogic:
 
     def lesionRead(self, data: Any) -> None:
         """Put the worker's reading of one lesion into the review."""
-        lesion = decode(LesionReview, data)
+        lesion = decode(LesionReview, withoutEvidence(data))
         if self.state.review is None:
             return
         self.replaceLesion(lesion)
@@ -300,7 +300,7 @@ class CaseLogic:
         return self._run(title, Level.STUDY, "segment", params, segmented)
 
     def _reviewed(self, result: Any) -> None:
-        review = decode(CaseReview, result)
+        review = decode(CaseReview, withoutEvidence(result))
         state = self.state
         state.review = review
         state.mapsFolder = ""

@@ -12,7 +12,7 @@ from .CaseState import SECTIONS, EditedReport, Verdict, now
 from .Findings import findings
 from .Words import present
 from .WorkerPlan import Level
-from .WorkerProtocol import ENDED, WorkerError
+from .WorkerProtocol import ENDED, WorkerError, withoutEvidence
 
 if TYPE_CHECKING:
     from .CaseLogic import CaseLogic
@@ -151,7 +151,7 @@ class ReaderNotes:
         self._case.tell("reading")
 
     def _measured(self, data: Any) -> None:
-        self._amend(data["lesion_id"], measured=decode(MeasuredPart, data["measured"]))
+        self._amend(data["lesion_id"], measured=decode(MeasuredPart, withoutEvidence(data["measured"])))
         self.withdrawOutdated(data["lesion_id"])
         self._case.tell("reading", "verdicts")
 

@@ -167,10 +167,16 @@ class Scene:
             node.SetAttribute(name, value)
         return node
 
+    def showSurfaces(self) -> None:
+        """Make the masks' surfaces where a 3-D view shows them."""
+        if self.parameters.layout == "planes":
+            self.masks.createSurfaces()
+
     def applyLayout(self) -> None:
         """Show the volumes as the settings say."""
         if self.parameters.layout == "planes":
             self.views.showPlanes(self.reference())
+            self.showSurfaces()
         else:
             self.views.showPhases(self.phaseNodes())
 

@@ -66,34 +66,47 @@ class SceneMasks:
         self.parameters = parameters
         self._phase = phase
 
-    def load(self, file: str, reference: Any, name: str) -> Any:
-        """Show a label map as a segmentation in the place of the one that the case had from the model."""
-        labelmap = slicer.util.loadLabelVolume(file, {"name": "RenalCLIP labels", "show": False})
-        try:
-            values = _cropToLabels(labelmap)
-            node = self.parameters.masks
-            if node is None or not node.GetAttribute(LABEL_TAG):
-                self.hide()
-                node = slicer.mrmlScene.AddNewNodeByClass(
-                    "vtkMRMLSegmentationNode", f"Kidney and lesions {name}".strip()
-                )
-                node.SetAttribute(LABEL_TAG, "model")
-            node.GetSegmentation().RemoveAllSegments()
-            node.CreateDefaultDisplayNodes()
-            node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
-            if values:
-                slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(labelmap, node)
-        finally:
-            slicer.mrmlScene.RemoveNode(labelmap)
+    def loadSteps(self, file: str, reference: Any, name: str) -> list[Callable[[], None]]:
+        """Showing a label map as a segmentation, in steps so that the window stays responsive.
+
+        It takes the place of the segmentation that the case had from the model; a person's own stays as it is.
+        """
+        read: list[tuple[Any, list[int]]] = []
+
+        def readFile() -> None:
+            labelmap = slicer.util.loadLabelVolume(file, {"name": "RenalCLIP labels", "show": False})
+            labelmap.SetSaveWithScene(False)
+            read.append((labelmap, _cropToLabels(labelmap)))
+
+        def importLabels() -> None:
+            labelmap, values = read.pop()
+            if slicer.mrmlScene.IsNodePresent(labelmap) and slicer.mrmlScene.IsNodePresent(reference):
+                self._import(labelmap, values, reference, name)
+            if slicer.mrmlScene.IsNodePresent(labelmap):
+                slicer.mrmlScene.RemoveNode(labelmap)
+
+        return [readFile, importLabels]
+
+    def _import(self, labelmap: Any, values: list[int], reference: Any, name: str) -> None:
+        node = self.parameters.masks
+        if node is None or not node.GetAttribute(LABEL_TAG):
+            self.hide()
+            node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"Kidney and lesions {name}".strip())
+            node.SetAttribute(LABEL_TAG, "model")
+        node.GetSegmentation().RemoveAllSegments()
+        node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+        if values:
+            slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(labelmap, node)
         self._name(node, values)
+        node.CreateDefaultDisplayNodes()
         self._display(node)
         self.parameters.masks = node
-        return node
 
     def createSurfaces(self) -> None:
-        """Make the 3-D surfaces."""
+        """Make the 3-D surfaces, unless they are there."""
         node = self.parameters.masks
-        if node is not None:
+        surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+        if node is not None and not node.GetSegmentation().ContainsRepresentation(surface):
             node.CreateClosedSurfaceRepresentation()
 
     def hide(self) -> None:
@@ -155,18 +168,18 @@ class SceneMasks:
 def _cropToLabels(labelmap: Any) -> list[int]:
     """Cut a label map down to what it labels, which makes everything after faster; returns its labels."""
     array = slicer.util.arrayFromVolume(labelmap)
-    values = [int(value) for value in np.flatnonzero(np.bincount(array.ravel(), minlength=4))[1:]]
-    if not values:
-        return []
-    mask = array > 0
-    spans = []
-    for axes in ((1, 2), (0, 2), (0, 1)):
-        place = np.flatnonzero(mask.any(axis=axes))
+    spans, part = [], array
+    for axis in range(3):  # each cut leaves less to look through
+        place = np.flatnonzero(part.any(axis=tuple({0, 1, 2} - {axis})))
+        if not place.size:
+            return []
         spans.append(slice(max(0, int(place[0]) - 1), int(place[-1]) + 2))
+        part = part[tuple([slice(None)] * axis + [spans[-1]])]
+    values = [int(value) for value in np.unique(part) if value]
     matrix = vtk.vtkMatrix4x4()
     labelmap.GetIJKToRASMatrix(matrix)
     origin = matrix.MultiplyPoint((spans[2].start, spans[1].start, spans[0].start, 1))
-    slicer.util.updateVolumeFromArray(labelmap, array[tuple(spans)].copy())
+    slicer.util.updateVolumeFromArray(labelmap, part.copy())
     labelmap.SetOrigin(*origin[:3])
     return values
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from .Panels.ExplanationPanel import ExplanationPanel
 from .Panels.NeighboursPanel import NeighboursPanel
 from .Panels.NephrometryPanel import NephrometryPanel
 from .Panels.OverviewPanel import OverviewPanel
+from .Panels.Panel import Panel
 from .Panels.ProbabilityPanel import ProbabilityPanel
 from .Panels.QualityPanel import QualityPanel
 from .Panels.RecurrencePanel import RecurrencePanel
@@ -59,7 +61,7 @@ NUDGES = {
     "PgUp": (0.0, 0.0, 1.0),
     "PgDown": (0.0, 0.0, -1.0),
 }
-CLOCK_MS = 500
+CLOCK_MS, TURN_S = 500, 0.03
 
 
 class Widget(VTKObservationMixin):
@@ -86,6 +88,7 @@ class Widget(VTKObservationMixin):
         self.case.listeners.append(self._onCase)
         self.connections = Connections()
         self._changes: set[str] = set()
+        self._dirty: list[Panel] = []
         self._steps: list[Callable[[], None]] = []
         self._adopting = False
         self._active = True
@@ -153,9 +156,14 @@ class Widget(VTKObservationMixin):
 
     def settle(self) -> None:
         """Show at once what otherwise waits for the event loop (used before saving and in tests)."""
-        while self._changes or self._steps:
+        while not self.settled:
             self._onChanges()
             self._onStep()
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything is shown as it is."""
+        return not (self._changes or self._dirty or self._steps)
 
     def _makeTimers(self) -> None:
         self._changeTimer, self._stepTimer, self._clock = qt.QTimer(), qt.QTimer(), qt.QTimer()
@@ -212,20 +220,25 @@ class Widget(VTKObservationMixin):
 
     def _onChanges(self, *_: Any) -> None:
         changes, self._changes = self._changes, set()
-        if not changes:
-            return
-        self._showInScene(changes)
-        for panel in self.panels:
-            for what in changes & panel.listens:
-                panel.refresh(what)
-                break
-        if changes & RECORDED:
-            self._saveRecord()
+        if changes:
+            self._dirty += [panel for panel in self.panels if changes & panel.listens and panel not in self._dirty]
+            self._showInScene(changes)
+            if changes & RECORDED:
+                self._saveRecord()
+        self._showPanels(time.monotonic() + TURN_S)
         if self.case.task:
             self._clock.start()
         else:
             self._clock.stop()
         self._enableShortcuts()
+
+    def _showPanels(self, end: float) -> None:
+        """Show what changed, panel by panel, for as long as the window may be kept busy; the rest comes next."""
+        while self._dirty:
+            self._dirty.pop(0).showNow()
+            if self._dirty and time.monotonic() > end:
+                self._changeTimer.start()
+                return
 
     def _showInScene(self, changes: set[str]) -> None:
         adopting, self._adopting = self._adopting, False
@@ -269,9 +282,9 @@ class Widget(VTKObservationMixin):
     def _loadMasks(self) -> None:
         reference = self.scene.reference()
         if reference is not None and self.case.state.masks.kind == "model":
-            self.scene.masks.load(self.case.state.masks.file, reference, self.case.state.study.get("study_id", ""))
-            self._steps.insert(0, self.scene.masks.createSurfaces)
-            self.case.tell("nodes")
+            name = self.case.state.study.get("study_id", "")
+            steps = self.scene.masks.loadSteps(self.case.state.masks.file, reference, name)
+            self._steps = [*steps, self.scene.showSurfaces, lambda: self.case.tell("nodes"), *self._steps]
 
     def _showCentre(self) -> None:
         history, unlocked = self.case.centres.history, bool(self.ui.correctButton.checked)
@@ -328,7 +341,7 @@ class Widget(VTKObservationMixin):
             selector.blockSignals(wasBlocked)
 
     def _onSceneStartClose(self, *_: Any) -> None:
-        self._steps, self._changes = [], set()
+        self._steps, self._dirty, self._changes = [], [], set()
         self.scene.marks.stopPlacing()
         self.scene.marks.release()
 

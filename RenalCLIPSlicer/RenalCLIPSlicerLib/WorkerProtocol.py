@@ -150,6 +150,13 @@ def handshakeProblem(result: Mapping[str, Any]) -> str | None:
     return None
 
 
+def withoutEvidence(data: Any) -> Any:
+    """JSON data of a review or a part of it without the geometry behind measurements: large, and no panel shows it."""
+    if isinstance(data, dict):
+        return {name: withoutEvidence(item) for name, item in data.items() if name != "evidence"}
+    return [withoutEvidence(item) for item in data] if isinstance(data, list) else data
+
+
 def coreVersion(text: str) -> tuple[int, ...]:
     """The leading numbers of a version: ``(0, 1, 0)`` for ``0.1.0rc1``."""
     numbers = []

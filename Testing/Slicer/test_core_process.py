@@ -194,7 +194,7 @@ def test_a_whole_case_with_the_real_worker(driver, small, tmp_path):
 
     def idle(what):
         driver.wait(lambda: not case.busy, LONG_S, what)
-        driver.wait(lambda: not parts._steps and not parts._changes, 60, "the window")
+        driver.wait(lambda: parts.settled, 60, "the window")
 
     widget.openStudy(str(study))
     idle("the study")

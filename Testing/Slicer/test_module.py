@@ -79,7 +79,7 @@ def around(files, lps, lesion="L1"):
 def calm(driver, widget, seconds=0.03):
     """Let the window work until nothing waits any more."""
     driver.settle(seconds)
-    driver.wait(lambda: not widget.parts._steps and not widget.parts._changes, 30, "the window")
+    driver.wait(lambda: widget.parts.settled, 30, "the window")
     driver.settle()
 
 

@@ -98,12 +98,12 @@ class CentrePanel(Panel):
             self.scene.marks.stopPlacing()
         else:
             self.scene.marks.startPlacing()
-        self.refresh("centre")
+        self.showNow()
 
     def onPlacingEnded(self) -> None:
         """The click came."""
         self.scene.marks.stopPlacing()
-        self.refresh("centre")
+        self.showNow()
 
     def onAccept(self, *_: Any) -> None:
         """Lock the centre as it is."""

@@ -38,14 +38,13 @@ class Panel:
     def show(self) -> None:
         """Show the case as it stands."""
 
-    def refresh(self, what: str) -> None:
-        """Something of the case changed."""
-        if what in self.listens:
-            self.updating = True
-            try:
-                self.show()
-            finally:
-                self.updating = False
+    def showNow(self) -> None:
+        """Show the case; what the widgets signal meanwhile is no person's doing."""
+        self.updating = True
+        try:
+            self.show()
+        finally:
+            self.updating = False
 
     def cleanup(self) -> None:
         """Let go of the window."""
