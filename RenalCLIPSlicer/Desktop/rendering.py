@@ -5,6 +5,7 @@ Embedding VTK's own window in Qt leaves stray windows and wrong grabs behind; co
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,25 +38,64 @@ _KEYS = {
     QtCore.Qt.Key.Key_Control: "Control_L",
 }
 _LEAST_PIXELS = 16
+_GATHER_MS, _NEXT_MS, _POSTPONED_MS = 5, 1, 50
 
 
-class OnTimer(ScheduledRenderStrategy):
-    """Renders once, a moment after the first of any number of requests, when the widget can be seen."""
+class RenderQueue(QtCore.QObject):
+    """Renders one view per turn of the event loop, so that several changed views never block it together.
 
-    def __init__(self, widget: RenderedView, delay_ms: int) -> None:
+    The view under the mouse comes first. One that can wait does so while a mouse button is down elsewhere.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[RenderedView] = []
+        self._timer = QtCore.QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._turn)
+
+    def add(self, view: RenderedView) -> None:
+        """Render a view soon, once for any number of requests."""
+        if view not in self._waiting:
+            self._waiting.append(view)
+        if not self._timer.isActive():
+            self._timer.start(_GATHER_MS)
+
+    def discard(self, view: RenderedView) -> None:
+        """The view was rendered, or is gone."""
+        if view in self._waiting:
+            self._waiting.remove(view)
+
+    def _turn(self) -> None:
+        pressed = QtWidgets.QApplication.mouseButtons() != QtCore.Qt.MouseButton.NoButton
+        ready = [view for view in self._waiting if not (pressed and view._patient and not view.underMouse())]
+        if ready:
+            view = min(ready, key=lambda item: (not item.underMouse(), item._patient))
+            self.discard(view)
+            view._render_now()
+        if self._waiting:
+            self._timer.start(_NEXT_MS if ready else _POSTPONED_MS)
+
+
+class Queued(ScheduledRenderStrategy):
+    """Hands render requests of a view on to the queue."""
+
+    def __init__(self, widget: RenderedView) -> None:
         super().__init__()
         self._widget = widget
-        self._timer = QtCore.QTimer(widget)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(delay_ms)
-        self._timer.timeout.connect(widget._render_now)
 
     def schedule_render(self) -> None:
-        if self._widget._pauses == 0 and not self._timer.isActive():
-            self._timer.start()
+        if self._widget._pauses == 0:
+            render_queue().add(self._widget)
 
     def did_render(self) -> None:
-        self._timer.stop()
+        render_queue().discard(self._widget)
+
+
+@lru_cache(maxsize=1)
+def render_queue() -> RenderQueue:
+    """The process's one queue."""
+    return RenderQueue()
 
 
 class RenderedView(QtWidgets.QWidget):
@@ -63,21 +103,22 @@ class RenderedView(QtWidgets.QWidget):
 
     Args:
         view: Slicer's view; it becomes off-screen.
-        delay_ms: How long render requests are gathered.
+        patient: Whether it can wait while a mouse button is down elsewhere.
     """
 
     _rendered = QtCore.Signal()
 
-    def __init__(self, view: AbstractView, delay_ms: int) -> None:
+    def __init__(self, view: AbstractView, patient: bool) -> None:
         super().__init__()
         self._view = view
         self._pauses = 0
         self._image: QtGui.QImage | None = None
         self._pixels = vtkUnsignedCharArray()
         self._stale = True
+        self._patient = patient
         view.render_window().SetOffScreenRendering(1)
         view.render_window().SetMultiSamples(0)  # several times the frame time in software
-        view.set_scheduled_render(OnTimer(self, delay_ms))
+        view.set_scheduled_render(Queued(self))
         self.setMouseTracking(True)
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Expanding)
@@ -201,4 +242,5 @@ class RenderedView(QtWidgets.QWidget):
 
     def _close_view(self) -> None:
         """Give the render window's resources back."""
+        render_queue().discard(self)
         self._view.finalize()

@@ -14,8 +14,6 @@ from .mrml_widgets import qMRMLWidget
 from .pythonqt import StandIn
 from .rendering import RenderedView
 
-_SLICE_DELAY_MS = 5
-_THREED_DELAY_MS = 30
 _OFFSET_STEPS = 10000
 
 
@@ -23,7 +21,7 @@ class qMRMLSliceView(StandIn, RenderedView):
     """The picture of a slice, annotated."""
 
     def __init__(self, view: SliceView) -> None:
-        super().__init__(view, _SLICE_DELAY_MS)
+        super().__init__(view, patient=False)
 
     def _draw_over(self, painter: QtGui.QPainter) -> None:
         node = self._view.get_view_node()
@@ -71,7 +69,7 @@ class qMRMLThreeDView(StandIn, RenderedView):
     """The picture of a 3-D view."""
 
     def __init__(self, view: ThreeDView) -> None:
-        super().__init__(view, _THREED_DELAY_MS)
+        super().__init__(view, patient=True)
         view.renderer().SetUseDepthPeeling(False)
         view.set_background_gradient_color([38, 42, 51], [80, 88, 105])
 

@@ -153,6 +153,20 @@ def bench_help() -> Row:
     return Row("renalclip --help", f"{seconds:.2f} s", "<= 0.3 s")
 
 
+def bench_workstation() -> list[Row]:
+    """The workstation's window, in a process of its own."""
+    command = [sys.executable, "-m", "Testing.Benchmarks.workstation"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    found = json.loads(done.stdout.decode().splitlines()[-1])
+    block = max(found["segmenting_block_ms"], found["reviewing_block_ms"])
+    words = f"{block:.0f} ms (segmenting {found['segmenting_block_ms']:.0f}, moving {found['reviewing_block_ms']:.0f})"
+    return [
+        Row("workstation: point released to refreshed panels", f"{found['drag_s']:.2f} s median", "<= 1 s"),
+        Row("workstation: opening the module", f"{found['opening_s']:.2f} s", "<= 1 s"),
+        Row("workstation: longest block of the event loop while segmenting and reading", words, "<= 100 ms"),
+    ]
+
+
 def main() -> None:
     """Run all benchmarks and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -168,6 +182,7 @@ def main() -> None:
         rows.append(bench_files(study.folder, centre))
         rows += bench_worker(folder, study.folder, masks, centre)
     rows += [bench_agreement(), bench_segmentation()]
+    rows += bench_workstation()
     print("| what | measured | reach |\n| --- | --- | --- |")
     for row in rows:
         print(f"| {row.what} | {row.measured} | {row.reach} |")
