@@ -91,7 +91,7 @@ class CaseLogic:
     def openFolder(self, path: str) -> bool:
         """Open a study folder, or import a folder or file of DICOM or volume files."""
         if not os.path.exists(path):
-            self.say(f"There is no folder or file {os.path.basename(path) or path!r}; choose another.", "error")
+            self.say(f"There is no folder or file {os.path.basename(path) or path}; choose another.", "error")
             return False
         if os.path.isfile(os.path.join(path, STUDY_FILE)):
             source = StudySource("folder", [path])

@@ -29,6 +29,8 @@ def main() -> None:
     if hasattr(os, "setsid"):
         with contextlib.suppress(PermissionError):  # already the leader of a group
             os.setsid()
+    if hasattr(os, "nice"):
+        os.nice(5)  # where cores are few, the window's drawing comes before the calculations
     if sys.version_info < (3, 11):
         print(f"Python {sys.version.split()[0]} is too old; RenalCLIP needs Python 3.11 or later.", file=sys.stderr)
         sys.exit(BROKEN)

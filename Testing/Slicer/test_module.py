@@ -573,3 +573,44 @@ def test_a_reload_leaves_no_process_and_no_observer(driver, read, worker):
     assert case.listeners == []
     slicer.mrmlScene.Clear(0)
     driver.settle(0.1)
+
+
+def test_the_sample_is_made_by_the_worker_and_opened(driver, widget, worker, monkeypatch):
+    import importlib
+    import sys
+    import types
+
+    registered = []
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **given: registered.append(given))
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
+    module = importlib.import_module(type(widget).__module__)
+    module.registerSampleData()
+    worker.automatic["phantom.study"] = {"folder": "/no/such/phantom"}
+    assert Path(registered[0]["thumbnailFileName"]).is_file()
+    assert registered[0]["customDownloader"](None) == []
+    calm(driver, widget)
+    assert worker.sent[-1].method == "phantom.study"
+    assert worker.sent[-1].params["seed"] == 2026
+    assert "There is no folder or file phantom" in str(widget.parts.ui.messageLabel.text)
+
+
+def test_without_slicers_sample_data_nothing_happens(driver, widget, monkeypatch):
+    import importlib
+    import sys
+
+    monkeypatch.setitem(sys.modules, "SampleData", None)
+    importlib.import_module(type(widget).__module__).registerSampleData()
+
+
+def test_a_missing_core_opens_the_setup_with_the_command(driver, widget, worker, files):
+    worker.problem = (
+        "RenalCLIP is not installed in this Python. Install it with:  /usr/bin/python3 -m pip install renalclip"
+    )
+    widget.openStudy(str(files[0].folder))
+    calm(driver, widget)
+    assert "-m pip install" in str(widget.parts.ui.messageLabel.text)
+    assert widget.parts.ui.openButton.enabled
+    worker.problem = ""
+    widget.openStudy(str(files[0].folder))
+    calm(driver, widget)
+    assert widget.logic.case.state.study

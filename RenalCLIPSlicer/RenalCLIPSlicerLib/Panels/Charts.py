@@ -22,7 +22,7 @@ class Gauge(qt.QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.prediction: BinaryPrediction | None = None
-        self.setMinimumSize(220, 64)
+        self.setMinimumSize(220, 2 * int(self.fontMetrics().height()) + 24)
         self.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
 
     def setPrediction(self, prediction: BinaryPrediction | None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+import ctk
+
 from .. import Requirements
 from .Panel import Panel
 
@@ -18,6 +20,8 @@ class SetupPanel(Panel):
 
     def build(self) -> None:
         """Connect."""
+        self.ui.pythonPathEdit.filters = ctk.ctkPathLineEdit.Files
+        self.ui.bundlePathEdit.filters = ctk.ctkPathLineEdit.Dirs
         on = self.connections.on
         on(self.ui.usePythonButton.clicked, self.onUsePython)
         on(self.ui.useBundleButton.clicked, self.onUseBundle)

@@ -6,6 +6,7 @@ import os
 from html import escape
 from typing import Any
 
+import ctk
 import qt
 
 from ..Findings import findings
@@ -24,6 +25,7 @@ class SignOffPanel(Panel):
 
     def build(self) -> None:
         """Lay out the table and connect."""
+        self.ui.savePathEdit.filters = ctk.ctkPathLineEdit.Dirs
         table = self.ui.signOffTable
         prepare(table, HEADERS, (1, 3))
         self._names: list[str] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+import ctk
+
 from ..Words import PHASES, SURE_PHASE, percent
 from .Panel import Panel
 
@@ -17,6 +19,7 @@ class StudyPanel(Panel):
     def build(self) -> None:
         """Connect."""
         ui, on = self.ui, self.connections.on
+        ui.studyPathEdit.filters = ctk.ctkPathLineEdit.Dirs
         ui.caseSelector.addAttribute("vtkMRMLTextNode", "RenalCLIP.Case", "1")
         on(ui.openButton.clicked, self.onOpen)
         on(ui.usePhasesButton.clicked, self.onUsePhases)
