@@ -70,4 +70,143 @@ class EvaluateBundle:
         print(to_markdown(scores, title), end="")
 
 
-COMMANDS: list[Any] = [EvaluateBundle]
+def _add_cohorts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", type=Path, required=True, metavar="BUNDLE", help="bundle to evaluate")
+    parser.add_argument("--cohort", type=Path, nargs="+", required=True, metavar="CSV", help="cohort tables")
+    parser.add_argument("--rois", type=Path, nargs="+", required=True, metavar="STORE", help="their ROI stores")
+    parser.add_argument("--split", default="test", choices=("validation", "test"), help="rows to use (default test)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the tables, replaced")
+
+
+def _check_lists(**lists: list[Path]) -> None:
+    from ..errors import ConfigurationError
+
+    if len({len(paths) for paths in lists.values()}) > 1:
+        given = ", ".join(f"{len(paths)} for --{name}" for name, paths in lists.items())
+        raise ConfigurationError(f"Each cohort needs one of each, but there are {given}.")
+
+
+@dataclass(frozen=True)
+class EvaluateAlignment:
+    """Evaluate a bundle's image-text space: retrieval among kidneys with a lesion, and zero-shot reading.
+
+    Writes alignment.csv and alignment.md: Recall@1, 3, 5 in both directions beside chance, and the AUROC of both
+    zero-shot strategies beside that of an observer who knows every hidden attribute (phantoms).
+    """
+
+    name: ClassVar[str] = "evaluate alignment"
+    bundle: Path
+    cohort: list[Path]
+    rois: list[Path]
+    texts: list[Path]
+    split: str
+    gallery: int
+    seed: int
+    out: Path
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        _add_cohorts(parser)
+        parser.add_argument(
+            "--texts", type=Path, nargs="+", required=True, metavar="STORE", help="text features of each"
+        )
+        parser.add_argument("--gallery", type=int, default=200, metavar="N", help="kidneys to retrieve (default 200)")
+        parser.add_argument("--seed", type=int, default=0, help="of gallery, draws and bootstrap")
+
+    def run(self) -> None:
+        """Evaluate every cohort on its own."""
+        import numpy as np
+
+        from ..cohort.roi_store import RoiStore
+        from ..cohort.table import read_cohort
+        from ..errors import BundleError, CohortError
+        from ..models.bundle import Bundle
+        from ..models.text_features import read_text_features
+        from ..protocol.alignment_scores import gallery_of, score_retrieval, score_zero_shot, write_alignment
+        from ..protocol.case_embeddings import read_cases
+
+        _check_lists(cohort=self.cohort, rois=self.rois, texts=self.texts)
+        bundle = Bundle.load(self.bundle)
+        if bundle.prompts is None:
+            raise BundleError("The bundle has no image-text space; export one from a clip run.")
+        scores = []
+        for table, store, texts in zip(self.cohort, self.rois, self.texts, strict=True):
+            rows = [row for row in read_cohort(table) if row.split == self.split]
+            features = read_text_features(texts).features
+            if not rows or any(row.case_id not in features for row in rows):
+                raise CohortError(
+                    f"{table.name} has no rows of the split {self.split!r}, or rows without text features."
+                )
+            _, images = read_cases(bundle.encoder, rows, RoiStore(store))
+            chosen = gallery_of(rows, self.gallery, self.seed)
+            reports = np.stack([features[rows[place].case_id][0] for place in chosen])
+            patients = [rows[place].patient for place in chosen]
+            scores += score_retrieval(table.parent.name, images[chosen], reports, patients, seed=self.seed)
+            for task, prompts in bundle.prompts.items():
+                scores += score_zero_shot(table.parent.name, task, prompts, images, rows, seed=self.seed)
+        manifest = bundle.manifest
+        print(write_alignment(scores, self.out, f"{manifest.name} {manifest.version}. {manifest.intended_use}"), end="")
+
+
+@dataclass(frozen=True)
+class EvaluateProbe:
+    """Fit linear probes of the report attributes on a bundle's frozen encoder and on an untrained one.
+
+    Writes probe.csv and probe.md: macro AUROC per attribute on the held-out rows. Probes are fitted on the rows of
+    the training split of --training.
+    """
+
+    name: ClassVar[str] = "evaluate probe"
+    bundle: Path
+    training: Path
+    training_rois: Path
+    cohort: list[Path]
+    rois: list[Path]
+    split: str
+    seed: int
+    out: Path
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        _add_cohorts(parser)
+        parser.add_argument("--training", type=Path, required=True, metavar="CSV", help="cohort table to fit on")
+        parser.add_argument("--training-rois", type=Path, required=True, metavar="STORE", help="its ROI store")
+        parser.add_argument("--seed", type=int, default=0, help="of the untrained encoder")
+
+    def run(self) -> None:
+        """Fit and score."""
+        import numpy as np
+        import torch
+
+        from ..cohort.roi_store import RoiStore
+        from ..cohort.table import read_cohort
+        from ..errors import CohortError
+        from ..models.bundle import Bundle
+        from ..models.encoder import RenalEncoder
+        from ..protocol.case_embeddings import read_cases
+        from ..protocol.probe import probe_attributes, write_probe
+        from ..text.questionnaire import questionnaire
+
+        _check_lists(cohort=self.cohort, rois=self.rois)
+        bundle = Bundle.load(self.bundle)
+        untrained = RenalEncoder(bundle.encoder.width, 0, torch.Generator().manual_seed(self.seed)).eval()
+        sources = [(self.training, self.training_rois, "training")]
+        sources += [(table, store, self.split) for table, store in zip(self.cohort, self.rois, strict=True)]
+        rows = [[row for row in read_cohort(table) if row.split == split] for table, _, split in sources]
+        if not rows[0] or not any(rows[1:]):
+            raise CohortError(f"Probes need rows of the split 'training' to fit on and of {self.split!r} to be scored.")
+        features = {
+            name: [
+                read_cases(encoder, part, RoiStore(store))[0] for part, (_, store, _) in zip(rows, sources, strict=True)
+            ]
+            for name, encoder in (("trained", bundle.encoder), ("untrained", untrained))
+        }
+        pairs = {name: (parts[0], np.concatenate(parts[1:])) for name, parts in features.items()}
+        test = [row for part in rows[1:] for row in part]
+        scores = probe_attributes(questionnaire().names, pairs["trained"], pairs["untrained"], (rows[0], test))
+        print(write_probe(scores, self.out, f"Linear probes, {bundle.manifest.name} {bundle.manifest.version}"), end="")
+
+
+COMMANDS: list[Any] = [EvaluateBundle, EvaluateAlignment, EvaluateProbe]

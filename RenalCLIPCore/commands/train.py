@@ -139,12 +139,19 @@ class TrainMultitask:
 
 @dataclass(frozen=True)
 class BundleExport:
-    """Write the model bundle of a training run, calibrated on its validation split."""
+    """Write the model bundle of a multi-task or clip run, calibrated on its validation split.
+
+    A clip run gives zero-shot readings and similar cases; it needs the text features it was trained on and the text
+    encoder that made them, and takes tasks from a multi-task run (--heads).
+    """
 
     name: ClassVar[str] = "bundle export"
     run_folder: Path
     cohort: Path
     rois: Path
+    texts: Path | None
+    text_encoder: Path | None
+    heads: Path | None
     out: Path
     bundle_name: str
     bundle_version: str
@@ -158,6 +165,11 @@ class BundleExport:
         parser.add_argument("--run", dest="run_folder", type=Path, required=True, metavar="RUN", help="training run")
         parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table of the run")
         parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
+        parser.add_argument("--texts", type=Path, metavar="STORE", help="clip: its store of text features")
+        parser.add_argument(
+            "--text-encoder", type=Path, metavar="FOLDER", help="clip: the text encoder of the features"
+        )
+        parser.add_argument("--heads", type=Path, metavar="RUN", help="clip: multi-task run whose tasks are added")
         parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder of the bundle")
         parser.add_argument("--name", dest="bundle_name", required=True, help="name of the bundle")
         parser.add_argument("--version", dest="bundle_version", required=True, help="version of the bundle")
@@ -170,17 +182,46 @@ class BundleExport:
         from ..cohort.splits import learning_cohort
         from ..cohort.table import read_cohort
         from ..training.export import BundleWords, export_bundle
+        from ..training.export_alignment import export_alignment
 
         use = "Research only. Trained on digital phantoms. Not for clinical use."
         words = BundleWords(self.bundle_name, self.bundle_version, self.training_data, phantom=self.phantom)
         if self.phantom:
             words = BundleWords(self.bundle_name, self.bundle_version, self.training_data, use, phantom=True)
+        texts = self._texts()
         cohort, store = learning_cohort(read_cohort(self.cohort)), RoiStore(self.rois)
         with progress_bar("reading the cohort") as progress:
-            manifest = export_bundle(
-                self.run_folder, cohort, store, self.out, words, overwrite=self.overwrite, progress=progress
-            )
+            if texts is None:
+                manifest = export_bundle(
+                    self.run_folder, cohort, store, self.out, words, overwrite=self.overwrite, progress=progress
+                )
+            else:
+                manifest = export_alignment(
+                    self.run_folder,
+                    cohort,
+                    store,
+                    *texts,
+                    self.out,
+                    words,
+                    heads=self.heads,
+                    overwrite=self.overwrite,
+                    progress=progress,
+                )
         print(f"{self.out}: {', '.join(manifest.capabilities)}")
+
+    def _texts(self) -> tuple[Path, Path] | None:
+        """Text features and encoder of a clip run; None for a multi-task run, which has neither."""
+        from ..errors import ConfigurationError
+        from ..training.configuration import stage_of
+
+        given = [value for value in (self.texts, self.text_encoder) if value is not None]
+        if stage_of(self.run_folder) != "clip":
+            if given or self.heads is not None:
+                raise ConfigurationError("--texts, --text-encoder and --heads belong to a clip run.")
+            return None
+        if self.texts is None or self.text_encoder is None:
+            raise ConfigurationError("A clip run needs --texts and --text-encoder.")
+        return self.texts, self.text_encoder
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..cohort.table import DESCRIPTOR_CLASSES, TASK_CLASSES
 from ..errors import ConfigurationError
 from ..resources import resources
 from .pretraining_stages import ClipConfiguration, ImageConfiguration, MntpConfiguration, SimcseConfiguration
-from .stage import Encoder, Heads, Positive, Stage
+from .stage import CONFIGURATION_FILE, Encoder, Heads, Positive, Stage
 
 SURVIVAL_TASK = "rfs"
 CENTRE_DENSITY = "centre_density"
@@ -33,6 +33,7 @@ class MultitaskConfiguration(Stage):
         class_weights: Whether the cross-entropy weighs classes by the inverse of their frequency in the training split.
         balance: Tasks whose classes the sampler balances; empty samples every row once per epoch.
         survival_ties: How the Cox partial likelihood treats tied event times.
+        freeze_encoder: Whether only the heads are trained, on the encoder that the run starts from.
         encoder: See there.
         heads: See there.
         augmentation: See ``cohort.augmentation``.
@@ -46,6 +47,7 @@ class MultitaskConfiguration(Stage):
     class_weights: bool = False
     balance: tuple[str, ...] = ("malignancy", "aggressiveness")
     survival_ties: Literal["efron", "breslow"] = "efron"
+    freeze_encoder: bool = False
     encoder: Encoder = Encoder()
     heads: Heads = Heads()
     augmentation: Augmentation = Augmentation()
@@ -93,6 +95,16 @@ def load_configuration(stage: str, path: Path | None = None) -> Any:
         where = path.name if path else "the defaults"
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"{where}, {place}: {message}.") from error
+
+
+def stage_of(run: Path) -> str:
+    """The stage of a run's folder.
+
+    Raises:
+        ConfigurationError: It holds no configuration.
+    """
+    content = _read(run / CONFIGURATION_FILE)
+    return str(content.get("stage", "")) if isinstance(content, dict) else ""
 
 
 def preset_path(name: str) -> Path:

@@ -23,11 +23,10 @@ from . import checkpoints, distribution
 from .distribution import ALONE, Ranks
 from .normalisation import fix_statistics, synchronise
 from .run_log import LOG_FILE, RunLog
-from .stage import Optimiser, Schedule, Stage
+from .stage import CONFIGURATION_FILE, Optimiser, Schedule, Stage
 
 Progress = Callable[[float, str], None]
 
-CONFIGURATION_FILE = "configuration.yaml"
 BEST_FILE = "best.pt"
 CHECKPOINT_FOLDER = "checkpoints"
 

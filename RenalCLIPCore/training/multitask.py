@@ -34,14 +34,18 @@ def train_multitask(
         cohort: Training and validation rows.
         store: Regions of all of them.
         out: Folder of the run.
-        initial: A finished multi-task run whose best encoder, and heads of the same tasks, training starts from.
+        initial: A finished multi-task, image or clip run whose best encoder, and heads of the same tasks, training
+            starts from.
         resume: Go on from the newest checkpoint there.
         progress: Told of every step.
 
     Raises:
         CohortError: The store lacks a row, or a task lacks labels.
-        TrainingError: As for :meth:`Trainer.fit`; or ``initial`` has another encoder or other heads.
+        TrainingError: As for :meth:`Trainer.fit`; ``initial`` has another encoder or other heads; or the encoder is to
+            be frozen and there is no run to take it from.
     """
+    if configuration.freeze_encoder and initial is None:
+        raise TrainingError("With freeze_encoder a finished run is needed whose encoder is used (--initial).")
     if configuration.threads is not None:
         torch.set_num_threads(configuration.threads)
     training = RoiDataset(cohort.training, store)

@@ -12,6 +12,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+CONFIGURATION_FILE = "configuration.yaml"
+_LATER = {"batch_norm": "synchronised", "freeze_encoder": False}
+
+
 class Part(BaseModel):
     """Base of every configuration: frozen, unknown keys refused."""
 
@@ -91,8 +95,9 @@ class Stage(Part):
     def digest(self) -> str:
         """Hash of what decides the weights (not: loading processes, device and how many checkpoints are kept)."""
         content = self.model_dump(mode="json", exclude={"workers", "device", "threads", "checkpoints"})
-        if self.batch_norm == "synchronised":  # as in runs from before there was a choice
-            del content["batch_norm"]
+        for name, value in _LATER.items():  # as in runs from before there was a choice
+            if content.get(name, value) == value:
+                content.pop(name, None)
         return hashlib.sha256(yaml.safe_dump(content, sort_keys=True).encode()).hexdigest()
 
 

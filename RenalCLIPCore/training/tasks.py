@@ -48,6 +48,15 @@ class MultitaskModel(nn.Module):
             self.heads[name] = AttributeHead(features, len(DESCRIPTOR_CLASSES[name]), generator)
         if configuration.centre_density:
             self.heads[CENTRE_DENSITY] = AttributeHead(features, 3, generator)
+        self.frozen = configuration.freeze_encoder
+        self.encoder.requires_grad_(not self.frozen)
+
+    def train(self, mode: bool = True) -> MultitaskModel:
+        """Training mode; a frozen encoder stays as it is, its batch-norm statistics too."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 1, z, x, y) -> per task logits (B, K), or log relative hazard (B, 1)."""

@@ -72,7 +72,7 @@ def train_text(
     origin = folder_hash(base) if base else ""
     trainer = Trainer(task, data, configuration, out, reports.sha256, origin, ranks)
     result = trainer.fit(resume=resume, progress=progress)
-    if ranks.first:
+    if ranks.first and _is_older(out / ENCODER_FOLDER, out / BEST_FILE):
         _keep_encoder(encoder, dropout, out)
     distribution.told_to_all(None)
     return result
@@ -133,6 +133,10 @@ def _new_encoder(
         max_tokens=configuration.max_tokens,
         attention_dropout=dropout,
     )
+
+
+def _is_older(folder: Path, file: Path) -> bool:
+    return not folder.exists() or folder.stat().st_mtime < file.stat().st_mtime
 
 
 def _keep_encoder(encoder: TextEncoder, dropout: dict[str, float], out: Path) -> None:

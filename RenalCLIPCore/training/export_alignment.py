@@ -1,0 +1,201 @@
+"""A finished image-text run becomes a model bundle: projection, prompts, an index of cases, and heads if there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from ..cohort.roi_store import RoiStore
+from ..cohort.splits import LearningCohort
+from ..errors import TrainingError
+from ..models.bundle import BundleContents, file_hash, write_bundle
+from ..models.bundle_parts import CaseIndex, TaskPrompts
+from ..models.encoder import RenalEncoder
+from ..models.manifest import Architecture, BundleManifest, Preprocessing, Risk, Task
+from ..models.text_encoder import load_text_encoder
+from ..models.text_features import FEATURES_FILE, read_text_features
+from ..text.prompts import zero_shot_prompts
+from .alignment import AlignmentModel
+from .checkpoints import load_trained_state
+from .configuration import SURVIVAL_TASK, MultitaskConfiguration, load_configuration
+from .export import BundleWords, Progress, best_content, best_model, now, numbers
+from .learnt import Learnt, embeddings, facts, predict_rows, round_to_half, stored
+from .loop import BEST_FILE
+from .stage import CONFIGURATION_FILE
+from .tasks import MultitaskModel
+from .text_stages import folder_hash
+
+
+@dataclass(frozen=True, eq=False)
+class _Heads:
+    """Heads of a multi-task run, with their own encoder where they were not trained on the run's frozen one."""
+
+    tasks: tuple[Task, ...] = ()
+    risk: Risk | None = None
+    heads: Mapping[str, nn.Module] = field(default_factory=dict)
+    encoders: Mapping[str, RenalEncoder] = field(default_factory=dict)
+
+
+def export_alignment(
+    run: Path,
+    cohort: LearningCohort,
+    store: RoiStore,
+    texts: Path,
+    text_encoder: Path,
+    out: Path,
+    words: BundleWords,
+    *,
+    heads: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> BundleManifest:
+    """Write the bundle of an image-text run's best checkpoint.
+
+    The text encoder itself does not go into the bundle: the prompts' embeddings do, so that a lesion can be read
+    without it. The index holds the training kidneys of which something may be shown. Weights are in half precision.
+
+    Args:
+        run: Folder of a clip run.
+        cohort: The one that the run was trained on.
+        store: Its regions.
+        texts: The store of text features that the run was trained on.
+        text_encoder: Checkpoint folder that made them.
+        out: Folder of the bundle.
+        words: Name, version and what else a person says.
+        heads: Multi-task run whose tasks are added. Where it was trained with ``freeze_encoder`` on this run its heads
+            share the encoder; else each task takes the run's encoder along.
+        overwrite: Whether an older bundle there is replaced.
+        progress: Told of every batch.
+
+    Raises:
+        TrainingError: Runs, stores and encoder do not belong together.
+        BundleError: The bundle cannot be written.
+    """
+    configuration = load_configuration("clip", run / CONFIGURATION_FILE)
+    content = best_content(run, configuration.digest, cohort)
+    if not content["origin"].startswith(file_hash(texts / FEATURES_FILE)):
+        raise TrainingError(f"The run {run.name} was trained on other text features than those in {texts.name}.")
+    features = read_text_features(texts)
+    if folder_hash(text_encoder) != features.encoder_sha256:
+        raise TrainingError(f"The features in {texts.name} were made by another text encoder than {text_encoder.name}.")
+    model = AlignmentModel(configuration, features.embedding_dim)
+    model.load_state_dict(content["model"])
+    round_to_half(model)
+    encoder = model.encoder.eval()
+    added = _added(heads, run, encoder, cohort, store, progress) if heads else _Heads()
+    learnt = _read_cohort(encoder, {}, cohort, store, configuration.batch_size, progress)
+    statistics, rule = learnt.outliers()
+    manifest = BundleManifest(
+        name=words.name,
+        version=words.version,
+        created=now(),
+        architecture=Architecture(width=configuration.encoder.width, embedding_dim=encoder.embedding_dim),
+        preprocessing=Preprocessing(**vars(store.spec)),
+        fusion="random-phase",
+        tasks=added.tasks,
+        risk=added.risk,
+        out_of_distribution=rule,
+        prompts=True,
+        index=True,
+        phantom_trained=words.phantom,
+        intended_use=words.intended_use,
+        licence=words.licence,
+        training_data=f"{words.training_data} {numbers(cohort)} Aligned with their reports.",
+    )
+    contents = BundleContents(
+        manifest,
+        stored(encoder),
+        added.heads,
+        added.encoders,
+        embed_prompts(text_encoder, features.max_tokens),
+        _index(encoder, learnt),
+        statistics,
+    )
+    return write_bundle(out, contents, overwrite=overwrite)
+
+
+def embed_prompts(text_encoder: Path, max_tokens: int) -> dict[str, TaskPrompts]:
+    """The shipped zero-shot prompts with their embeddings."""
+    encoder = load_text_encoder(text_encoder, max_tokens)
+    return {
+        task: TaskPrompts(
+            prompts.classes, prompts.texts, tuple(encoder.embed(list(of_class)) for of_class in prompts.texts)
+        )
+        for task, prompts in zero_shot_prompts().items()
+    }
+
+
+def _read_cohort(
+    encoder: RenalEncoder,
+    heads: Mapping[str, nn.Module],
+    cohort: LearningCohort,
+    store: RoiStore,
+    batch_size: int,
+    progress: Progress | None,
+) -> Learnt:
+    at_once = min(batch_size, 64)
+    training, validation = (
+        predict_rows(encoder, heads, rows, store, at_once, part, progress)
+        for part, rows in enumerate((cohort.training, cohort.validation))
+    )
+    return Learnt(training, cohort.training, validation, cohort.validation)
+
+
+def _index(encoder: RenalEncoder, learnt: Learnt) -> CaseIndex:
+    every = embeddings(encoder, learnt.training)
+    shown = [facts(row) for row in learnt.training_rows]
+    chosen = [place for place, words in enumerate(shown) if words] or list(range(len(shown)))
+    return CaseIndex(
+        np.asarray(every[chosen]),
+        tuple(learnt.training.cases[place] for place in chosen),
+        tuple(shown[place] for place in chosen),
+    )
+
+
+def _added(
+    heads: Path,
+    run: Path,
+    encoder: RenalEncoder,
+    cohort: LearningCohort,
+    store: RoiStore,
+    progress: Progress | None,
+) -> _Heads:
+    configuration = load_configuration("multitask", heads / CONFIGURATION_FILE)
+    if configuration.freeze_encoder:
+        model = _on_frozen(heads, configuration, run, encoder, cohort)
+    else:
+        model = best_model(heads, configuration, cohort)
+    named = dict(model.heads.items())
+    learnt = _read_cohort(model.encoder, named, cohort, store, configuration.batch_size, progress)
+    own = not configuration.freeze_encoder
+    tasks = tuple(
+        learnt.task(name, configuration.heads.hidden).model_copy(update={"own_encoder": own})
+        for name in configuration.tasks
+    )
+    return _Heads(
+        tasks,
+        learnt.risk() if SURVIVAL_TASK in configuration.tasks else None,
+        {name: stored(named[name]) for name in configuration.tasks},
+        {name: stored(model.encoder) for name in configuration.tasks} if own else {},
+    )
+
+
+def _on_frozen(
+    heads: Path, configuration: MultitaskConfiguration, run: Path, encoder: RenalEncoder, cohort: LearningCohort
+) -> MultitaskModel:
+    """The heads' model with the encoder that they were trained on, which must be the run's."""
+    content = best_content(heads, configuration.digest, cohort)
+    if content["origin"] != file_hash(run / BEST_FILE):
+        raise TrainingError(f"The heads of {heads.name} were trained on another encoder than that of {run.name}.")
+    model = MultitaskModel(configuration)
+    body = {name: value for name, value in encoder.state_dict().items() if not name.startswith("projection.")}
+    model.encoder.load_state_dict(body)
+    state = {name: value for name, value in content["model"].items() if not name.startswith("encoder.")}
+    buffers = {name: value for name, value in model.state_dict().items() if name in content["model"]}
+    load_trained_state(model, {**buffers, **state})
+    round_to_half(model)
+    return model.eval()
