@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 from . import __version__
 from .errors import RenalCLIPError
 
-_GROUPS = ("review", "nephrometry", "study", "phantom", "segment", "train", "bundle", "evaluate", "serve")
+_GROUPS = ("review", "nephrometry", "study", "phantom", "segment", "train", "report", "bundle", "evaluate", "serve")
 ENTRY_POINTS = "renalclip.commands"  # modules with COMMANDS that other packages bring
 
 
