@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import signal
 import sys
 import threading
@@ -15,7 +17,7 @@ from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol
 
 from . import __version__
-from .errors import RenalCLIPError
+from .errors import RenalCLIPError, refusal
 
 _GROUPS = ("review", "nephrometry", "study", "phantom", "segment", "train", "report", "bundle", "evaluate", "serve")
 ENTRY_POINTS = "renalclip.commands"  # modules with COMMANDS that other packages bring
@@ -70,15 +72,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = values.pop("command_class")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)  # so that outputs under way are removed
+    _print_any_name()
     try:
         command(**values).run()
+        sys.stdout.flush()
     except RenalCLIPError as error:
         print(f"renalclip: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (OSError, MemoryError) as error:
+        message = refusal(error)
+        if message is None:
+            raise
+        print(f"renalclip: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("renalclip: interrupted; nothing was left half written.", file=sys.stderr)
         return 130
     return 0
+
+
+def _print_any_name() -> None:
+    """Let names that the terminal's encoding lacks be printed with escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _terminate(signum: int, frame: Any) -> None:

@@ -6,6 +6,13 @@ carries a patient's name, id or date. ``code`` is stable: the worker sends it, a
 
 from __future__ import annotations
 
+import errno
+
+_REFUSALS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG,
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT,
+}  # fmt: skip
+
 
 class RenalCLIPError(Exception):
     """Base of every error that is shown to a person as one message (CLI: exit code 2)."""
@@ -127,7 +134,24 @@ class OutputError(RenalCLIPError):
     code = "output"
 
 
+class SystemRefusal(RenalCLIPError):
+    """The operating system refused something: no space, no permission, a name that is too long, too little memory."""
+
+    code = "system"
+
+
 class Cancelled(RenalCLIPError):
     """The user cancelled; nothing was left behind."""
 
     code = "cancelled"
+
+
+def refusal(error: OSError | MemoryError) -> SystemRefusal | None:
+    """One message for what the operating system refuses, without the file's name; None for anything else."""
+    if isinstance(error, MemoryError):
+        return SystemRefusal("There is too little memory for this; close other programs, or use a smaller image.")
+    if error.errno not in _REFUSALS:
+        return None
+    return SystemRefusal(
+        f"The operating system refused a file or folder ({error.strerror}). Check names, permissions and free space."
+    )

@@ -42,6 +42,7 @@ DEMO_BUNDLE = "phantom-demo"
 SEGMENTATION_FILE = "segmentation.nrrd"
 REVIEW_FILE = "review.json"
 PAGE_FILE = "review.html"
+REPLACED_FOLDERS = ("study", "pictures")
 EXPLAINED = ("malignancy", "aggressiveness")
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
-from .errors import Cancelled, RenalCLIPError
+from .errors import Cancelled, RenalCLIPError, refusal
 
 PROTOCOL_VERSION = 1
 MAXIMUM_LINE = 1 << 20
@@ -26,6 +26,7 @@ MAXIMUM_LINE = 1 << 20
 PARSE_ERROR, INVALID_REQUEST, UNKNOWN_METHOD, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 DOMAIN_ERROR, REQUEST_CANCELLED = -32000, -32800
 
+_NOT_JSON = {"code": INTERNAL_ERROR, "message": "The result holds a value that is not finite; see the log."}
 Progress = Callable[[float, str], None]
 
 
@@ -90,12 +91,14 @@ class Worker:
         """Read messages until the client's stream ends, a shutdown, or a broken pipe."""
         thread = threading.Thread(target=self._work, name="requests", daemon=True)
         thread.start()
-        for line in self._lines():
-            if not self._receive(line):
-                break
-        self._cancel_everything()
-        self._jobs.put((2, next(self._order), None))
-        thread.join()
+        try:
+            for line in self._lines():
+                if not self._receive(line):
+                    break
+        finally:
+            self._cancel_everything()
+            self._jobs.put((2, next(self._order), None))
+            thread.join()
 
     def _lines(self) -> Iterator[bytes]:
         while line := self._source.readline(MAXIMUM_LINE + 1):
@@ -114,7 +117,8 @@ class Worker:
             return not self._gone
         problem = _malformed(message)
         if problem:
-            self._error(message.get("id") if isinstance(message, dict) else None, INVALID_REQUEST, problem)
+            request_id = message.get("id") if isinstance(message, dict) else None
+            self._error(request_id if _is_id(request_id) else None, INVALID_REQUEST, problem)
             return not self._gone
         method, params = message["method"], message.get("params", {})
         if method == "$/cancelRequest":
@@ -174,7 +178,9 @@ class Worker:
         if answer is None:
             self._respond({"id": job.id, "error": failure})
             return
-        self._respond({"id": job.id, "result": answer.result})
+        if not self._respond({"id": job.id, "result": answer.result}):
+            self._respond({"id": job.id, "error": _NOT_JSON})
+            return
         for item in answer.follow_ups:
             later = _Job(job.id, item.method, {}, item)
             with self._lock:
@@ -186,7 +192,8 @@ class Worker:
         with self._lock:
             self._follow_ups.remove(job)
         if result is not None:
-            self._respond({"method": follow_up.method, "params": {"id": job.id, **result}})
+            if not self._respond({"method": follow_up.method, "params": {"id": job.id, **result}}):
+                self._respond({"method": follow_up.method, "params": {"id": job.id, "error": _NOT_JSON}})
         elif failure["code"] != REQUEST_CANCELLED:
             self._respond({"method": follow_up.method, "params": {"id": job.id, "error": failure}})
 
@@ -208,25 +215,47 @@ class Worker:
             return None, {"code": DOMAIN_ERROR, "message": str(error), "data": {"code": error.code}}
         except InvalidParams as error:
             return None, {"code": INVALID_PARAMS, "message": str(error)}
+        except (OSError, MemoryError) as error:
+            message = refusal(error)
+            if message is not None:
+                return None, {"code": DOMAIN_ERROR, "message": str(message), "data": {"code": message.code}}
+            log_defect(error)
+            return None, {"code": INTERNAL_ERROR, "message": f"Internal error ({type(error).__name__}); see the log."}
         except Exception as error:  # a defect must reach the client as an answer, and the log as a traceback
-            traceback.print_exc(file=sys.stderr)
+            log_defect(error)
             return None, {"code": INTERNAL_ERROR, "message": f"Internal error ({type(error).__name__}); see the log."}
 
     def _error(self, request_id: Any, code: int, message: str) -> None:
         self._respond({"id": request_id, "error": {"code": code, "message": message}})
 
-    def _respond(self, body: Mapping[str, Any]) -> None:
-        line = json.dumps({"jsonrpc": "2.0", **body}, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    def _respond(self, body: Mapping[str, Any]) -> bool:
+        """Send a message; whether it could be written as JSON (a lone surrogate can only be escaped)."""
+        try:
+            text = json.dumps({"jsonrpc": "2.0", **body}, ensure_ascii=False, allow_nan=False)
+        except ValueError as error:
+            log_defect(error)
+            return False
+        line = text.encode("utf-8", errors="backslashreplace") + b"\n"
         with self._write_lock:
             if self._gone:
-                return
+                return True
             try:
                 self._sink.write(line)
                 self._sink.flush()
-            except (BrokenPipeError, ValueError):
+            except (OSError, ValueError):
                 self._gone = True
         if self._gone:
             self._cancel_everything()
+        return True
+
+
+def log_defect(error: BaseException) -> None:
+    """Where a defect arose, on stderr; not its text, which can hold a file's and so a patient's name."""
+    seen: BaseException | None = error
+    while seen is not None:
+        place = "".join(traceback.format_tb(seen.__traceback__))
+        print(f"Internal error ({type(seen).__name__}):\n{place}", end="", file=sys.stderr, flush=True)
+        seen = seen.__cause__
 
 
 def serve_standard_streams(methods: Methods) -> None:
@@ -236,6 +265,10 @@ def serve_standard_streams(methods: Methods) -> None:
     Worker(sys.stdin.buffer, protocol, methods).serve()
 
 
+def _is_id(value: Any) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
 def _malformed(message: Any) -> str | None:
     if not isinstance(message, dict):
         return "A message is one JSON object; batches are not supported."
@@ -243,6 +276,6 @@ def _malformed(message: Any) -> str | None:
         return "A request needs jsonrpc '2.0' and a method name."
     if not isinstance(message.get("params", {}), dict):
         return "The parameters must be a JSON object."
-    if "id" in message and not isinstance(message["id"], (str, int)):
+    if "id" in message and not _is_id(message["id"]):
         return "The id must be a string or an integer."
     return None

@@ -78,7 +78,12 @@ class SessionMethods:
         try:
             jsonschema.validate(dict(params), {**schema["methods"][method]["params"], "$defs": schema["$defs"]})
         except jsonschema.ValidationError as error:
-            raise InvalidParams(f"{method}: {error.json_path}: {error.message[:300]}") from None
+            # the message itself would repeat what was given, and paths can hold patients' names
+            raise InvalidParams(f"{method}: {error.json_path} does not fit the schema ({error.validator})") from None
+        except RecursionError:
+            raise InvalidParams(f"{method}: the parameters are nested too deeply") from None
+        if not _usable(params):
+            raise InvalidParams(f"{method}: a text holds what no name or note can, or a number is not finite")
         return self._methods[method](params, progress)
 
     def _initialize(self, params: Params, progress: Progress) -> Answer:
@@ -235,6 +240,17 @@ class SessionMethods:
         predicted = self.session.reading(lesion_id).review.predicted
         found = predicted.explanation if not isinstance(predicted, Absent) else predicted
         return {"lesion_id": lesion_id, "folder": str(self.work), "explanation": encode(found)}
+
+
+def _usable(value: Any) -> bool:
+    """Whether all texts have a UTF-8 form without NUL, and all numbers are finite and of a size that floats hold."""
+    if isinstance(value, str):
+        return "\0" not in value and not any(0xD800 <= ord(letter) <= 0xDFFF for letter in value)
+    if isinstance(value, Mapping):
+        return all(_usable(key) and _usable(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_usable, value))
+    return not isinstance(value, (int, float)) or -1e300 < value < 1e300
 
 
 def _point(params: Params) -> Centre:

@@ -76,6 +76,7 @@ class Review:
             raise ConfigurationError("Give either --segmentation or --segmentation-model, not both.")
         if any(source.resolve() == self.out.resolve() for source in self.source):
             raise ConfigurationError("The review cannot be written into its source; give another folder with --out.")
+        self._check_replaced()
         tell = silent if self.quiet else ProgressLine()
         session = Session(SessionOptions(self.device, self.precision, self.keep_identifiers))
         session.load_bundle(self.bundle or demo_bundle())
@@ -92,6 +93,24 @@ class Review:
             f"wrote {self.out / PAGE_FILE}",
         ):
             print(line)
+
+    def _check_replaced(self) -> None:
+        """Refuse an output whose folders would be replaced although a source lies in them, or they are not ours."""
+        from ..errors import ConfigurationError, OutputError
+        from ..imaging.study import is_study
+        from ..session import REPLACED_FOLDERS, REVIEW_FILE
+
+        imported = len(self.source) == 1 and is_study(self.source[0])
+        for folder in (self.out / name for name in REPLACED_FOLDERS):
+            inside = any(source.resolve().is_relative_to(folder.resolve()) for source in self.source)
+            if inside and not imported:
+                raise ConfigurationError(
+                    f"The source lies in the output's folder {folder.name!r}, which would be replaced."
+                )
+            if folder.is_dir() and not (inside or _is_review_folder(self.out, REVIEW_FILE)):
+                raise OutputError(
+                    f"The output folder holds a folder {folder.name!r} of another origin; choose another."
+                )
 
     def _read(self, session: Session, tell: Callable[[float, str], None]) -> None:
         self._segment(session, tell)
@@ -144,6 +163,13 @@ class Review:
 
         x, y, z = self.centre_lps_mm
         return Centre((x, y, z), "manual", self.by or "command line", now(), self.why or "given with --centre-lps-mm")
+
+
+def _is_review_folder(folder: Path, review_file: str) -> bool:
+    """Whether a folder holds a review, or what a killed run left of one."""
+    from ..output import PARTIAL
+
+    return (folder / review_file).is_file() or any(folder.glob(f"{PARTIAL}*"))
 
 
 def _cautions(session: Session) -> list[str]:

@@ -33,6 +33,7 @@ class ServeWorker:
         """Serve until the client's stream ends."""
         import tempfile
 
+        from ..output import beside
         from ..session import SessionOptions
         from ..worker import serve_standard_streams
         from ..worker_methods import SessionMethods
@@ -46,8 +47,8 @@ class ServeWorker:
             self.work.mkdir(parents=True, exist_ok=True)
             serve_standard_streams(SessionMethods(options, self.work))
             return
-        with tempfile.TemporaryDirectory(prefix="renalclip-") as folder:
-            serve_standard_streams(SessionMethods(options, Path(folder)))
+        with beside(Path(tempfile.gettempdir()) / "renalclip", mode=0o700) as folder:
+            serve_standard_streams(SessionMethods(options, folder))
 
 
 COMMANDS = [ServeWorker]

@@ -71,8 +71,9 @@ class Candidate:
         if self.series is not None:
             volume, notes = build_volume(self.series, allow_gaps, progress)
         else:
-            stored = read_volume(self.file or Path())
-            check_hounsfield(stored.array, (self.file or Path()).name)
+            what = self.label.capitalize()
+            stored = read_volume(self.file or Path(), what)
+            check_hounsfield(stored.array, what)
             array, notes = to_hounsfield(stored.array)
             volume = Volume(array, stored.geometry)
         return volume.canonical(), notes

@@ -21,8 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GeometryError, InputError
+from .dicom_limits import check_codestream, check_inflated, inflated_file
 from .dicom_tags import READ_TAGS, FrameTags, moment_s, number, numbers, text, whole
-from .volume import MAX_VOXELS, Float3
+from .volume import Float3
+from .volume_header import MAX_VOXELS, native_silence
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -153,7 +155,7 @@ def preamble(path: Path) -> Preamble:
         with path.open("rb") as stream:
             head = stream.read(140)
     except OSError as error:
-        raise InputError(f"{path.name} cannot be read ({error.strerror}); check the permissions.") from error
+        raise InputError(f"A file of the source cannot be read ({error.strerror}); check the permissions.") from error
     if head[128:132] == b"DICM":
         return Preamble.DICOM
     if len(head) < 16 or head[:2] not in (b"\x08\x00", b"\x02\x00") or head[2:4] > b"\x70\x00":
@@ -162,41 +164,48 @@ def preamble(path: Path) -> Preamble:
     return Preamble.PERHAPS if explicit or int.from_bytes(head[4:8], "little") < 256 else Preamble.NONE
 
 
-def read_slices(path: Path) -> tuple[Slice, ...] | NotCt:
+def read_slices(path: Path, what: str = "The file") -> tuple[Slice, ...] | NotCt:
     """Headers of a DICOM file's CT images, without pixels.
+
+    Args:
+        path: The file.
+        what: What to call it in messages; not its name, which can hold a patient's.
 
     Raises:
         InputError: The file is truncated or damaged.
         GeometryError: It announces more than can be held.
     """
-    with _quiet(), path.open("rb") as stream:
-        try:
-            dataset, left = _read_header(stream, path.stat().st_size)
-            return _slices(dataset, path, left)
-        except _READER_ERRORS as error:
-            raise InputError(
-                f"{path.name} is a truncated or damaged DICOM file; copy it again or remove it."
-            ) from error
+    try:
+        with _quiet(), path.open("rb") as stream:
+            size = path.stat().st_size
+            check_inflated(stream, size, what)
+            dataset, left = _read_header(stream, size)
+            return _slices(dataset, path, left, what)
+    except _READER_ERRORS as error:
+        raise InputError(f"{what} is a truncated or damaged DICOM file; copy it again or remove it.") from error
 
 
-def read_pixels(path: Path, frames: Sequence[int]) -> list[npt.NDArray[Any]]:
-    """Stored values (rows, columns) of a file's frames, in the order asked for.
+def read_pixels(path: Path, frames: Sequence[int], what: str = "the DICOM file") -> list[npt.NDArray[Any]]:
+    """Stored values (rows, columns) of a file's frames, in the order asked for; ``what`` as for read_slices.
 
     Raises:
         InputError: The pixels are truncated, damaged, or compressed in a way that no installed decoder reads.
+        GeometryError: They unpack to another size than the header says.
     """
     import pydicom
     from pydicom.pixels.utils import iter_pixels
 
-    with _quiet():
+    with _quiet(), native_silence():
         try:
+            inflated_file(path, what)
             dataset = pydicom.dcmread(path, force=True)
+            check_codestream(dataset, what)
             if int(dataset.get("NumberOfFrames") or 1) == 1:
                 return [dataset.pixel_array]
             return list(iter_pixels(dataset, indices=list(frames)))
         except _READER_ERRORS as error:
             raise InputError(
-                f"The pixels of {path.name} cannot be decoded; the file may be truncated or damaged, or compressed in "
+                f"The pixels of {what} cannot be decoded; the file may be truncated or damaged, or compressed in "
                 "a way that this installation cannot read. Copy it again, or convert it to uncompressed DICOM."
             ) from error
 
@@ -227,7 +236,7 @@ def _read_header(stream: Any, size: int) -> tuple[Dataset, int | None]:
     return dataset, size - stream.tell()
 
 
-def _slices(dataset: Dataset, path: Path, left: int | None) -> tuple[Slice, ...] | NotCt:
+def _slices(dataset: Dataset, path: Path, left: int | None, what: str) -> tuple[Slice, ...] | NotCt:
     modality = text(dataset, "Modality")
     sop_class = text(dataset, "SOPClassUID") or str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
     rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
@@ -238,18 +247,18 @@ def _slices(dataset: Dataset, path: Path, left: int | None) -> tuple[Slice, ...]
             return NotCt("", False)
         raise EOFError("no image size")
     frames = max(whole(dataset, "NumberOfFrames") or 1, 1)
-    _check_size(dataset, path, (rows, columns, frames), left)
+    _check_size(dataset, what, (rows, columns, frames), left)
     if (whole(dataset, "SamplesPerPixel") or 1) != 1:
         sop_class = "colour"
     instance = _instance(dataset, path, sop_class in CT_SOP_CLASSES | {""}, (rows, columns, frames))
     return tuple(_slice(FrameTags(dataset, frame), instance, frame) for frame in range(frames))
 
 
-def _check_size(dataset: Dataset, path: Path, size: tuple[int, int, int], left: int | None) -> None:
+def _check_size(dataset: Dataset, what: str, size: tuple[int, int, int], left: int | None) -> None:
     rows, columns, frames = size
     if not (0 < rows <= MAX_SIDE and 0 < columns <= MAX_SIDE) or rows * columns * frames > MAX_VOXELS:
         raise GeometryError(
-            f"{path.name} announces {columns} x {rows} x {frames} voxels, more than can be held; check the file."
+            f"{what} announces {columns} x {rows} x {frames} voxels, more than can be held; check the file."
         )
     if left is None:
         return

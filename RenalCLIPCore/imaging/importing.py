@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from ..errors import (
     MissingPhaseError,
     OutputError,
 )
+from ..output import beside
 from .candidates import DROP, Acquisition, Candidate, candidates_in, group_acquisitions, one_examination, select
 from .enhancement import recognise_by_enhancement
 from .phases import ORDER, PhaseClues, PhaseGuess, recognise
@@ -139,9 +138,9 @@ def _check_target(out: Path, paths: Sequence[Path]) -> None:
     if any(path.is_dir() and path.resolve() == out.resolve() for path in paths):
         raise OutputError("The study cannot be written into the source folder itself; give another folder with --out.")
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out.name!r} is a file; give a folder for the study with --out.")
+        raise OutputError("The output is a file; give a folder for the study with --out.")
     if out.is_dir() and not is_study(out) and any(out.iterdir()):
-        raise OutputError(f"The folder {out.name!r} is not empty and holds no study; give another one with --out.")
+        raise OutputError("The output folder is not empty and holds no study; give another one with --out.")
 
 
 def _acquisitions(
@@ -362,14 +361,12 @@ def _identifiers(images: Sequence[_Image]) -> dict[str, str] | None:
 def _staging(out: Path) -> Iterator[Path]:
     """A folder beside the target that is gone when the block ends, unless it was renamed."""
     made = [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
-    stage = out.parent / f".partial-{out.name}-{secrets.token_hex(4)}"
     try:
-        stage.mkdir(parents=True)
-        yield stage
+        with beside(out) as stage:
+            yield stage
     except OSError as error:
-        raise OutputError(f"The study cannot be written to {out.name!r} ({error.strerror or error}).") from error
+        raise OutputError(f"The study cannot be written to its folder ({error.strerror or error}).") from error
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
         for folder in made:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -381,11 +378,10 @@ def _publish(stage: Path, out: Path) -> None:
     if not target.exists():
         os.rename(stage, target)
         return
-    old = target.with_name(f".old-{target.name}-{secrets.token_hex(4)}")
-    target.rename(old)
-    try:
-        os.rename(stage, target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    with beside(target) as aside:
+        target.rename(aside / "old")
+        try:
+            os.rename(stage, target)
+        except OSError:
+            (aside / "old").rename(target)
+            raise

@@ -11,6 +11,7 @@ import pickle
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SegmentationModelError
 from .mask_labels import label_meaning
+from .nnunet_plans import check_dataset, check_plans, resolved_configuration
 from .orientation import is_orientation
 
 if TYPE_CHECKING:
@@ -27,8 +29,9 @@ CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 LOWRES = "3d_lowres"
 MAX_ARCHIVE_BYTES = 20 << 30
 MAX_ARCHIVE_MEMBERS = 10000
-_NETWORKS = "dynamic_network_architectures."
-_PARTS = ("torch.nn.", "dynamic_network_architectures.")
+MAX_JSON_BYTES = 64 << 20
+_FREE_BYTES = 256 << 20
+_MOST_PACKED = 50  # weights hardly pack at all
 _SUFFIXES = (".json", ".pth")
 
 
@@ -154,9 +157,21 @@ def network_weights(content: Mapping[str, Any], file: str) -> dict[str, Any]:
     import torch
 
     weights = content["network_weights"]
-    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise SegmentationModelError(f"{file} is no nnU-Net v2 checkpoint (its weights are no tensors).")
+    plain = isinstance(weights, dict) and all(_is_plain(value) for value in weights.values())
+    if not plain:
+        raise SegmentationModelError(f"{file} is no nnU-Net v2 checkpoint (its weights are no plain tensors).")
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+        raise SegmentationModelError(f"{file} holds weights that are not finite; take an undamaged copy of the model.")
     return {re.sub(r"^(?:module\.|_orig_mod\.)+", "", str(key)): value for key, value in weights.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a dense tensor with all its elements in the file (one element can pose as many)."""
+    import torch
+
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.is_quantized:
+        return False
+    return value.untyped_storage().nbytes() >= value.numel() * value.element_size()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -166,6 +181,8 @@ def read_json(path: Path) -> dict[str, Any]:
         SegmentationModelError: The file is missing or holds none.
     """
     try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise SegmentationModelError(f"{path.name} of the model is larger than {MAX_JSON_BYTES >> 20} MB.")
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise SegmentationModelError(f"{path.name} of the model is missing or no valid JSON.") from error
@@ -214,12 +231,16 @@ def _extract(archive: Path, folder: Path) -> None:
             members = content.infolist()
             if len(members) > MAX_ARCHIVE_MEMBERS or sum(item.file_size for item in members) > MAX_ARCHIVE_BYTES:
                 raise SegmentationModelError(f"{archive.name} announces more than a model needs and was refused.")
+            if sum(item.file_size for item in members) > max(_FREE_BYTES, _MOST_PACKED * archive.stat().st_size):
+                raise SegmentationModelError(
+                    f"{archive.name} would unpack to far more than weights do and was refused."
+                )
             for member in members:
                 _check_member(member.filename, archive.name)
             for member in members:
                 if PurePosixPath(member.filename).suffix in _SUFFIXES and not member.is_dir():
                     content.extract(member, folder)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise SegmentationModelError(f"{archive.name} is damaged or cannot be unpacked.") from error
 
 
@@ -243,7 +264,7 @@ def _load_folder(folder: Path, name: str, device: str) -> SegmentationModel:
     for item in found:
         loaded = _load_configuration(item)
         _hash_files(digest, folder, [item / "dataset.json", item / "plans.json", *_checkpoints(item)])
-        if loaded.plans["configurations"][loaded.name].get("previous_stage"):
+        if resolved_configuration(loaded.plans, loaded.name).get("previous_stage"):
             notes.append(f"The cascade {loaded.name} is not used.")
         elif loaded.name in configurations:
             raise SegmentationModelError(f"{name} holds {loaded.name} twice; give the folder of one model.")
@@ -279,48 +300,33 @@ def _load_configuration(folder: Path) -> TrainedConfiguration:
             f"The model in {folder.name} does not take one CT image; models of several channels cannot be used."
         )
     contents = [(path, read_checkpoint(path)) for path in _checkpoints(folder)]
-    names = {content["init_args"].get("configuration") for _, content in contents if _is_dict(content["init_args"])}
+    names = {
+        str(content["init_args"].get("configuration")) for _, content in contents if _is_dict(content["init_args"])
+    }
     if len(names) != 1:
         raise SegmentationModelError(f"The folds in {folder.name} belong to different configurations.")
-    name = str(names.pop())
-    _check_plans(plans, name)
-    axes = contents[0][1].get("inference_allowed_mirroring_axes")
+    name = names.pop()
+    if not resolved_configuration(plans, name).get("previous_stage"):  # a cascade stage is not run
+        check_plans(plans, name)
+    check_dataset(dataset)
     return TrainedConfiguration(
         name,
         plans,
         dataset,
         tuple(network_weights(content, path.name) for path, content in contents),
-        tuple(int(axis) for axis in axes) if axes else None,
+        _mirror_axes(contents[0][1].get("inference_allowed_mirroring_axes")),
         label_meaning(dataset),
         training_orientation(plans, dataset),
     )
 
 
+def _mirror_axes(axes: Any) -> tuple[int, ...] | None:
+    if not axes:
+        return None
+    if not isinstance(axes, (list, tuple)) or not all(axis in (0, 1, 2) for axis in axes):
+        raise SegmentationModelError("The checkpoint names axes to mirror that do not exist; it may be damaged.")
+    return tuple(int(axis) for axis in axes)
+
+
 def _is_dict(value: Any) -> bool:
     return isinstance(value, dict)
-
-
-def _check_plans(plans: Mapping[str, Any], name: str) -> None:
-    """Refuse plans without this configuration, or that name code outside the network libraries."""
-    configurations = plans.get("configurations")
-    if not isinstance(configurations, dict) or not isinstance(configurations.get(name), dict):
-        raise SegmentationModelError(f"plans.json of the model has no configuration {name}.")
-    for configuration in configurations.values():
-        architecture = configuration.get("architecture") if isinstance(configuration, dict) else None
-        if isinstance(architecture, dict):
-            _check_architecture(architecture)
-
-
-def _check_architecture(architecture: Mapping[str, Any]) -> None:
-    arguments = architecture.get("arch_kwargs")
-    names = architecture.get("_kw_requires_import", ())
-    if not isinstance(arguments, dict) or not isinstance(names, (list, tuple)):
-        raise SegmentationModelError("plans.json of the model describes no network that can be built.")
-    parts = [arguments.get(str(name)) for name in names]
-    safe = str(architecture.get("network_class_name")).startswith(_NETWORKS) and all(
-        part is None or str(part).startswith(_PARTS) for part in parts
-    )
-    if not safe:
-        raise SegmentationModelError(
-            "plans.json of the model names code outside the network libraries of nnU-Net and was refused."
-        )

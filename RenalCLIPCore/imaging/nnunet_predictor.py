@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from ..errors import SegmentationModelError
 from .nnunet_model import TrainedConfiguration
 
+# Plans are foreign input and reach deep into the network library before anything objects.
+_LIBRARY_ERRORS = (
+    TypeError, ValueError, KeyError, IndexError, AttributeError, ImportError, RuntimeError, AssertionError,
+    ArithmeticError, NotImplementedError, MemoryError,
+)  # fmt: skip
+MAX_LOGIT_BYTES = 8 << 30
 FIXED_NORMALISATIONS = {"CTNormalization", "NoNormalization", "RGBTo01Normalization"}
 
 
@@ -69,7 +75,7 @@ class Runner:
     def __init__(self, configuration: TrainedConfiguration, device: str) -> None:
         self.configuration = configuration
         self.device = torch.device(device)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), _plans_fit(configuration.name):
             self._plans = PlansManager(configuration.plans)
             manager = self._plans.get_configuration(configuration.name)
             self._network = self._build(manager)
@@ -113,7 +119,8 @@ class Runner:
         manager = self._plans.get_configuration(self.configuration.name)
         if coarse_mm is not None:
             manager = self._at_spacing(manager, coarse_mm)
-        with contextlib.redirect_stdout(io.StringIO()):
+        self._check_room(manager, array, spacing_mm)
+        with contextlib.redirect_stdout(io.StringIO()), _plans_fit(self.configuration.name):
             predictor = TilePredictor(tile_step, True, mirroring, True, self.device, allow_tqdm=False)
             predictor.on_tile, predictor.low_precision = _per_fold(on_tile, self.configuration), low_precision
             predictor.manual_initialization(
@@ -149,6 +156,18 @@ class Runner:
             num_threads_torch=torch.get_num_threads(),
         )
 
+    def _check_room(self, manager: ConfigurationManager, array: npt.NDArray[Any], spacing_mm: Sequence[float]) -> None:
+        """Refuse a model whose voxels are so fine that its output for this image could not be held."""
+        own = [spacing_mm[axis] for axis in self._plans.transpose_forward]
+        wanted = [*own[: 3 - len(manager.spacing)], *(float(value) for value in manager.spacing)]
+        finer = np.prod([mine / theirs for mine, theirs in zip(own, wanted, strict=True)])
+        heads = self._plans.get_label_manager(self.configuration.dataset).num_segmentation_heads
+        if array.size * finer * heads * 4 > MAX_LOGIT_BYTES:
+            raise SegmentationModelError(
+                f"The model {self.configuration.name} works on voxels of {' x '.join(f'{mm:g}' for mm in wanted)} mm; "
+                "its output for this image would be larger than can be held."
+            )
+
     def _at_spacing(self, manager: ConfigurationManager, spacing_mm: Sequence[float]) -> ConfigurationManager:
         content = copy.deepcopy(manager.configuration)
         forward = self._plans.transpose_forward
@@ -157,7 +176,7 @@ class Runner:
 
     def _build(self, manager: ConfigurationManager) -> torch.nn.Module:
         label_manager = self._plans.get_label_manager(self.configuration.dataset)
-        try:
+        with torch.device("meta"):
             network = get_network_from_plans(
                 manager.network_arch_class_name,
                 manager.network_arch_init_kwargs,
@@ -167,14 +186,25 @@ class Runner:
                 allow_init=False,
                 deep_supervision=False,
             )
-            for weights in reversed(self.configuration.folds):
-                network.load_state_dict(dict(weights))
-        except (TypeError, ValueError, KeyError, AttributeError, ImportError, RuntimeError, AssertionError) as error:
-            # Plans are foreign input and reach deep into the network library before anything objects.
-            raise SegmentationModelError(
-                f"The weights of {self.configuration.name} do not fit the network that plans.json describes."
-            ) from error
+        shapes = {name: value.shape for name, value in network.state_dict().items()}
+        for weights in self.configuration.folds:  # before the network takes the room that its plans ask for
+            if {name: value.shape for name, value in weights.items()} != shapes:
+                raise ValueError("the weights have other names or shapes than the network")
+        network = network.to_empty(device="cpu")
+        for weights in reversed(self.configuration.folds):
+            network.load_state_dict(dict(weights))
         return network.to(self.device).eval()
+
+
+@contextlib.contextmanager
+def _plans_fit(name: str) -> Iterator[None]:
+    """Turn what the network library raises over plans that it cannot follow into one message."""
+    try:
+        yield
+    except _LIBRARY_ERRORS as error:
+        raise SegmentationModelError(
+            f"The weights of {name} do not fit the network that plans.json describes, or it cannot be run."
+        ) from error
 
 
 def _per_fold(on_tile: Callable[[float], None], configuration: TrainedConfiguration) -> Callable[[float], None]:

@@ -13,8 +13,10 @@ import numpy.typing as npt
 from ..errors import GridMismatchError, InputError, NoKidneyError
 from .mask_labels import CYST, KIDNEY, TUMOUR, name_kind
 from .volume import Geometry, Volume, read_volume
+from .volume_header import native_silence
 
 _KINDS = {"kidney": KIDNEY, "tumour": TUMOUR, "mass": TUMOUR, "cyst": CYST}
+_WHAT = "The segmentation"
 _CONVENTION = "0 background, 1 kidney, 2 tumour, 3 cyst (the KiTS convention)"
 
 
@@ -53,13 +55,15 @@ def load_segmentation(path: Path, reference: Geometry) -> Segmentation:
         GridMismatchError: Its foreground lies outside the reference volume.
         NoKidneyError: It holds no kidney.
     """
-    stored = read_volume(path)
+    stored = read_volume(path, _WHAT)
     segments = slicer_segments(path)
-    array = _named(stored.array, segments) if segments else _checked(stored.array, path.name)
+    array = _named(stored.array, segments) if segments else _checked(stored.array)
     labels, notes = _onto(Volume(array, stored.geometry), reference)
     if not (labels.array == KIDNEY).any():
-        raise NoKidneyError(f"{path.name} holds no kidney; the values must be {_CONVENTION}.")
-    return Segmentation(labels, "file", "", hashlib.sha256(path.read_bytes()).hexdigest(), notes)
+        raise NoKidneyError(f"{_WHAT} holds no kidney; the values must be {_CONVENTION}.")
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Segmentation(labels, "file", "", digest, notes)
 
 
 def slicer_segments(path: Path) -> dict[int, str]:
@@ -74,16 +78,17 @@ def slicer_segments(path: Path) -> dict[int, str]:
         return {}
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    reader.ReadImageInformation()
+    with native_silence():
+        reader.ReadImageInformation()
     header = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
     layers = {value for key, value in header.items() if key.endswith("_Layer")}
     if len(layers) > 1:
-        raise InputError(f"{path.name} holds overlapping segments; export it from Slicer as one label map.")
+        raise InputError(f"{_WHAT} holds overlapping segments; export it from Slicer as one label map.")
     names = {key.removesuffix("_Name"): value for key, value in header.items() if key.endswith("_Name")}
     try:
         return {int(header[f"{key}_LabelValue"]): name for key, name in names.items() if key.startswith("Segment")}
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path.name} has a damaged segment table; export it from Slicer as a label map.") from error
+        raise InputError(f"{_WHAT} has a damaged segment table; export it from Slicer as a label map.") from error
 
 
 def _named(array: npt.NDArray[Any], segments: dict[int, str]) -> npt.NDArray[np.uint8]:
@@ -99,11 +104,11 @@ def _named(array: npt.NDArray[Any], segments: dict[int, str]) -> npt.NDArray[np.
     return labels
 
 
-def _checked(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
+def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     values = np.unique(array)
     if not set(values.tolist()) <= {0, KIDNEY, TUMOUR, CYST}:
         shown = ", ".join(f"{value:g}" for value in values[:8])
-        raise InputError(f"{name} holds the values {shown}; expected are {_CONVENTION}.")
+        raise InputError(f"{_WHAT} holds the values {shown}; expected are {_CONVENTION}.")
     return array.astype(np.uint8)
 
 

@@ -59,7 +59,7 @@ def find_sources(paths: Sequence[Path], leave_out: Path | None = None, progress:
         if is_volume_file(file):
             volumes.append(file)
             continue
-        content = _dicom_content(file)
+        content = _dicom_content(file, f"File {count + 1} of {len(files)} (in the order of their paths)")
         if isinstance(content, NotCt):
             modalities |= {content.modality or "unknown"} if content.is_image else set()
             without_pixels += not content.is_image
@@ -68,14 +68,14 @@ def find_sources(paths: Sequence[Path], leave_out: Path | None = None, progress:
     return Sources(tuple(slices), tuple(volumes), frozenset(modalities), without_pixels, len(files))
 
 
-def _dicom_content(file: Path) -> tuple[Slice, ...] | NotCt:
+def _dicom_content(file: Path, what: str) -> tuple[Slice, ...] | NotCt:
     kind = preamble(file)
     if kind is Preamble.NONE:
         return ()
     if kind is Preamble.DICOM:
-        return read_slices(file)
+        return read_slices(file, what)
     try:
-        content = read_slices(file)
+        content = read_slices(file, what)
     except InputError:
         return ()  # something else that happens to begin like DICOM
     return () if isinstance(content, NotCt) and not content.modality else content
@@ -90,7 +90,7 @@ def _files(paths: Sequence[Path], leave_out: Path | None) -> Iterator[Path]:
         elif path.is_file():
             yield path.parent.resolve() / path.name  # a link keeps the name that was chosen for it
         else:
-            raise InputError(f"{path.name or path}: there is no such file or folder.")
+            raise InputError("There is no such file or folder as one of the sources that were given.")
 
 
 def _walk(folder: Path, excluded: Path | None, seen: set[tuple[int, int]]) -> Iterator[Path]:
@@ -105,7 +105,9 @@ def _walk(folder: Path, excluded: Path | None, seen: set[tuple[int, int]]) -> It
             with os.scandir(current) as entries:
                 listed = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
-            raise InputError(f"The folder {current.name!r} cannot be read ({error.strerror}).") from error
+            raise InputError(
+                f"A folder of the source cannot be read ({error.strerror}); check the permissions."
+            ) from error
         if current != folder and any(entry.name in (STUDY_FILE, REVIEW_FILE) for entry in listed):
             continue  # an imported study or a review that lies among the images
         pending.extend(Path(entry.path) for entry in listed if entry.is_dir())

@@ -14,7 +14,8 @@ from ..errors import GeometryError, SliceGapError
 from .dicom import Slice, content_hash, read_pixels
 from .hounsfield import AIR_HU, check_hounsfield, to_hounsfield
 from .series import SAME_PLACE_MM, Series, step_tolerance_mm, without
-from .volume import MAX_VOXELS, FloatArray, Geometry, Volume
+from .volume import FloatArray, Geometry, Volume
+from .volume_header import MAX_VOXELS
 
 TILT_TOLERANCE = 0.005
 Progress = Callable[[float, str], None]
@@ -50,6 +51,11 @@ class Layout:
         """Whether all neighbours are equally far apart."""
         steps = np.diff(self.series.offsets_mm)
         return self._even(steps, float(np.median(steps)))
+
+    @property
+    def length_steps(self) -> float:
+        """How many slices at the usual distance the stack's length would hold."""
+        return self.series.length_mm / self.step_mm + 1
 
     @cached_property
     def only_gaps(self) -> bool:
@@ -110,7 +116,8 @@ def check_layout(series: Series, allow_gaps: bool) -> None:
     layout = Layout(plain)
     layout.check_line()
     rows, columns = series.instance.rows, series.instance.columns
-    if rows * columns * (len(plain.slices) + sum(n for _, n in layout.gaps)) > MAX_VOXELS:
+    slices = max(len(plain.slices) + sum(n for _, n in layout.gaps), layout.length_steps)
+    if rows * columns * slices > MAX_VOXELS:
         raise GeometryError(f"Series {series.label} announces more voxels than can be held; check the files.")
     if layout.is_even or allow_gaps:
         return
@@ -171,7 +178,7 @@ def _hounsfield_slices(series: Series, progress: Progress | None) -> tuple[npt.N
     for count, (place, stored) in enumerate(_stored_values(series)):
         item = series.slices[place]
         if stored.shape != (first.rows, first.columns):
-            raise GeometryError(f"{item.instance.file.name} holds another image size than its header says.")
+            raise GeometryError(f"The slice at {_place(item)} holds another image size than its header says.")
         result[place], found = to_hounsfield(_rescaled(stored, item))
         notes.extend(note for note in found if note not in notes)
         if progress and count % 10 == 0:
@@ -199,7 +206,13 @@ def _stored_values(series: Series) -> Iterator[tuple[int, npt.NDArray[np.int16]]
         by_file.setdefault(item.instance.file, []).append(place)
     for places in by_file.values():
         frames = [series.slices[place].frame for place in places]
-        yield from zip(places, read_pixels(series.slices[places[0]].instance.file, frames), strict=True)
+        first = series.slices[places[0]]
+        what = f"series {series.label} at {_place(first)}"
+        yield from zip(places, read_pixels(first.instance.file, frames, what), strict=True)
+
+
+def _place(item: Slice) -> str:
+    return "an unknown place" if item.position_lps_mm is None else f"z = {item.position_lps_mm[2]:.1f} mm (LPS)"
 
 
 def _drop_repeats(

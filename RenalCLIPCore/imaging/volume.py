@@ -8,6 +8,7 @@ index of the geometry; SimpleITK's memory order is a transposed view of that.
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import GeometryError, InputError
+from ..errors import GeometryError, InputError, OutputError
+from ..output import beside
 from .declared_spacing import check_declared_spacing
 from .nifti import nifti_is_complete
+from .volume_header import (
+    DETACHED,
+    SUFFIXES,
+    check_announced,
+    check_data_files,
+    file_words,
+    gzip_length,
+    native_silence,
+)
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -29,8 +40,6 @@ FloatArray = npt.NDArray[np.floating[Any]]
 
 ORTHOGONALITY_TOLERANCE = 1e-3
 OBLIQUE_TOLERANCE = 1e-6
-MAX_VOXELS = 1 << 31
-_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 @dataclass(frozen=True)
@@ -255,31 +264,25 @@ def lps_from_ras(ras_mm: npt.ArrayLike) -> FloatArray:
 
 def is_volume_file(path: Path) -> bool:
     """Whether the name is that of a volume file that can be read (NIfTI, NRRD, MetaImage)."""
-    return path.name.lower().endswith(_SUFFIXES)
+    return path.name.lower().endswith(SUFFIXES)
 
 
-def read_geometry(path: Path) -> Geometry:
+def read_geometry(path: Path, what: str | None = None) -> Geometry:
     """Geometry of a volume file, from its header alone.
 
+    Args:
+        path: The file.
+        what: What to call it in messages; its kind when None, never its name.
+
     Raises:
-        InputError: The file is missing or no readable image.
+        InputError: The file is missing, no readable image, or too short for what its header announces.
         GeometryError: It is not three-dimensional, is announced larger than can be held, or its geometry is unusable.
     """
-    reader = _reader(path)
-    size = reader.GetSize()
-    if reader.GetDimension() == 4 and size[3] == 1:
-        size = size[:3]
-    if len(size) != 3:
-        raise GeometryError(f"{path.name}: a 3-D volume is needed, but the file has {len(size)} dimensions.")
-    if int(np.prod([int(n) for n in size], dtype=object)) > MAX_VOXELS:
-        raise GeometryError(f"{path.name}: the header announces {size} voxels, more than can be held; check the file.")
-    dimension = reader.GetDimension()
-    matrix = np.reshape(reader.GetDirection(), (dimension, dimension))[:3, :3]
-    return Geometry.from_components(size, reader.GetSpacing()[:3], reader.GetOrigin()[:3], matrix)
+    return _geometry_of(_reader(path, what or file_words(path)), what or file_words(path))
 
 
-def read_volume(path: Path) -> Volume:
-    """Read a volume file (NIfTI, NRRD, MetaImage) as it is stored.
+def read_volume(path: Path, what: str | None = None) -> Volume:
+    """Read a volume file (NIfTI, NRRD, MetaImage) as it is stored; arguments as for :func:`read_geometry`.
 
     Raises:
         InputError: The file is missing, truncated or no readable image.
@@ -287,42 +290,89 @@ def read_volume(path: Path) -> Volume:
     """
     import SimpleITK as sitk
 
-    geometry = read_geometry(path)
+    what = what or file_words(path)
+    reader = _reader(path, what)
+    geometry = _geometry_of(reader, what)
     if path.name.lower().endswith((".nii", ".nii.gz")) and not nifti_is_complete(path):
-        raise InputError(f"{path.name} cannot be read to its end; it may be truncated or damaged.")
-    reader = _reader(path)
+        raise InputError(f"{what} cannot be read to its end; it may be truncated or damaged.")
     components = reader.GetNumberOfComponents()
     if components != 1:
-        raise InputError(f"{path.name}: one value per voxel is needed, but the file has {components}.")
+        raise InputError(f"{what} has {components} values per voxel, but one value per voxel is needed.")
     try:
-        image = reader.Execute()
+        with native_silence():
+            image = reader.Execute()
     except RuntimeError as error:
-        raise InputError(f"{path.name} cannot be read to its end; it may be truncated or damaged.") from error
+        raise InputError(f"{what} cannot be read to its end; it may be truncated or damaged.") from error
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{what} holds complex numbers; one real value per voxel is needed.")
     return Volume(sitk.GetArrayFromImage(image).T.reshape(geometry.size), geometry)
 
 
 def write_volume(volume: Volume, path: Path) -> None:
-    """Write a volume file, compressed, by atomic rename; the format follows the suffix."""
+    """Write a volume file, compressed, by atomic rename; the format follows the suffix.
+
+    Raises:
+        OutputError: The folder cannot be written, the disk is full, or the suffix is none of a single file's.
+    """
     import SimpleITK as sitk
 
-    partial = path.with_name(f".partial-{path.name}")
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
+    if not suffix or suffix in DETACHED:
+        raise OutputError("A volume is written as .nii.gz, .nii, .nrrd or .mha; give such a name.")
     try:
-        sitk.WriteImage(volume.to_sitk(), str(partial), True, 1)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        with beside(path) as stage:
+            partial = stage / f"volume{suffix}"
+            with native_silence():
+                sitk.WriteImage(volume.to_sitk(), str(partial), True, 1)
+            if not _written_whole(partial, suffix, volume):
+                raise OutputError(_NOT_WRITTEN)
+            partial.replace(path)
+    except (RuntimeError, OSError) as error:
+        raise OutputError(_NOT_WRITTEN) from error
 
 
-def _reader(path: Path) -> sitk.ImageFileReader:
+_NOT_WRITTEN = "A volume could not be written whole; check the folder's permissions and the space left on the disk."
+
+
+def _written_whole(path: Path, suffix: str, volume: Volume) -> bool:
+    """Whether all voxels reached the file: the image library ends without a word on a full disk."""
+    if suffix.startswith(".nii"):
+        return path.stat().st_size > 4 and nifti_is_complete(path)
+    if suffix == ".nrrd":
+        return path.stat().st_size > 4 and gzip_length(path) == volume.array.nbytes % (1 << 32)
+    return True
+
+
+def _geometry_of(reader: sitk.ImageFileReader, what: str) -> Geometry:
+    size = tuple(int(n) for n in reader.GetSize())
+    if len(size) == 4 and size[3] == 1:
+        size = size[:3]
+    if len(size) != 3:
+        raise GeometryError(f"{what} has {len(size)} dimensions; a 3-D volume is needed.")
+    dimension = reader.GetDimension()
+    matrix = np.reshape(reader.GetDirection(), (dimension, dimension))[:3, :3]
+    return Geometry.from_components(size, reader.GetSpacing()[:3], reader.GetOrigin()[:3], matrix)
+
+
+def _reader(path: Path, what: str) -> sitk.ImageFileReader:
+    """A reader that has read the header, and found no more announced than can be there."""
     import SimpleITK as sitk
 
-    if not path.is_file():
-        raise InputError(f"{path.name}: there is no such file.")
-    check_declared_spacing(path, "The volume file")
+    try:
+        if not path.is_file():
+            raise InputError(f"{what} cannot be read: there is no such file, or it is no plain file.")
+        stored = check_data_files(path, what)
+        check_declared_spacing(path, what)
+    except OSError as error:
+        raise InputError(f"{what} cannot be read ({error.strerror}); check name and permissions.") from error
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputError(f"{path.name} is no image that can be read (NIfTI, NRRD or MetaImage).") from error
+        with native_silence():
+            reader.ReadImageInformation()
+    except (RuntimeError, OverflowError, UnicodeError) as error:
+        raise InputError(f"{what} is no image that can be read (NIfTI, NRRD or MetaImage).") from error
+    bits = re.search(r"(\d+)-bit", sitk.GetPixelIDValueAsString(reader.GetPixelID()))
+    voxel_bytes = max(1, reader.GetNumberOfComponents()) * (int(bits.group(1)) // 8 if bits else 16)
+    check_announced(tuple(reader.GetSize()), voxel_bytes, stored, what)
     return reader

@@ -40,7 +40,7 @@ def test_an_error_leaves_nothing_behind(tmp_path):
 
 def test_a_file_in_the_folders_place_is_told(tmp_path):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(OutputError, match="'out' cannot be written"), staged(tmp_path / "out"):
+    with pytest.raises(OutputError, match="output folder cannot be written"), staged(tmp_path / "out"):
         pass
 
 
