@@ -5,6 +5,7 @@
 # make lint   ruff and mypy
 # make bench  speed, as ratios taken in one run
 # make bundle train the demo bundle anew (about two hours on two cores)
+# make ladder the pre-training ladder on phantoms, with its ablations (about an hour on two cores)
 #
 # Everything is installed into .venv at the first call. PYTHON chooses the interpreter (3.11 to 3.13);
 # JOBS the number of test processes; TORCH_INDEX=URL adds a package index, for instance PyTorch's with CPU builds.
@@ -84,6 +85,50 @@ bundle: $(READY)
 	  --version 1.0 --phantom --training-data "Digital renal phantoms (renalclip phantom cohort, internal site, seed 1), four phases."
 	$(BIN)/renalclip bundle assemble --bundle runs/demo.bundle --segmentation runs/segment/model3 \
 	  --out Resources/bundles/phantom-demo --overwrite
+
+# Every command goes on where it was broken off, and leaves finished work as it is.
+LADDER := runs/ladder
+LADDER_PATIENTS := 480
+LADDER_HELD_OUT := 200
+LADDER_PROCESSES := 2
+PHANTOMS = $(BIN)/renalclip phantom cohort --phases mixed --in-plane-mm 1.25 --lesion-only --processes $(LADDER_PROCESSES)
+ROIS = $(BIN)/renalclip cohort rois --processes $(LADDER_PROCESSES)
+TABLE := --cohort $(LADDER)/split.csv
+TRAINED := $(TABLE) --rois $(LADDER)/learn.rois
+HELD_OUT := --cohort $(LADDER)/internal/cohort.csv $(LADDER)/external/cohort.csv --rois $(LADDER)/internal.rois $(LADDER)/external.rois
+LADDER_TEXTS = $(foreach part,learn internal external,$(BIN)/renalclip train text-features --encoder $(LADDER)/$(1)/encoder \
+	  --cohort $(if $(filter learn,$(part)),$(LADDER)/split.csv,$(LADDER)/$(part)/cohort.csv) --out $(LADDER)/texts-$(1)-$(part) &&) true
+# $(1) name of the clip run, $(2) its preset, $(3) its text encoder's run, $(4) further arguments
+define ladder_clip
+	$(BIN)/renalclip train clip --resume --preset $(2) $(TRAINED) --texts $(LADDER)/texts-$(3)-learn --out $(LADDER)/$(1) $(4)
+	$(if $(filter clip,$(1)),$(BIN)/renalclip train multitask --resume --preset phantom-heads --initial $(LADDER)/clip $(TRAINED) --out $(LADDER)/heads)
+	$(BIN)/renalclip bundle export --run $(LADDER)/$(1) $(TRAINED) --texts $(LADDER)/texts-$(3)-learn \
+	  --text-encoder $(LADDER)/$(3)/encoder $(if $(filter clip,$(1)),--heads $(LADDER)/heads) --out $(LADDER)/$(1).bundle \
+	  --overwrite --name phantom-$(1) --version 1.0 --phantom --training-data "Digital renal phantoms, internal site, seed 21."
+	$(BIN)/renalclip evaluate alignment --bundle $(LADDER)/$(1).bundle $(HELD_OUT) \
+	  --texts $(LADDER)/texts-$(3)-internal $(LADDER)/texts-$(3)-external --out $(LADDER)/scores-$(1)
+endef
+ladder: $(READY)
+	$(PHANTOMS) --patients $(LADDER_PATIENTS) --seed 21 --out $(LADDER)/learn
+	$(PHANTOMS) --patients $(LADDER_HELD_OUT) --seed 2101 --split test --out $(LADDER)/internal
+	$(PHANTOMS) --patients $(LADDER_HELD_OUT) --seed 2102 --split test --centre external --out $(LADDER)/external
+	$(BIN)/renalclip cohort split --cohort $(LADDER)/learn/cohort.csv --out $(LADDER)/split.csv --fractions 0.8333 0.1667 0 --seed 21
+	$(ROIS) --cohort $(LADDER)/split.csv --out $(LADDER)/learn.rois
+	$(ROIS) --cohort $(LADDER)/internal/cohort.csv --out $(LADDER)/internal.rois
+	$(ROIS) --cohort $(LADDER)/external/cohort.csv --out $(LADDER)/external.rois
+	$(BIN)/renalclip train image --resume --preset phantom-image $(TRAINED) --out $(LADDER)/image
+	$(BIN)/renalclip train mntp --resume --preset phantom-mntp $(TABLE) --out $(LADDER)/mntp
+	$(BIN)/renalclip train simcse --resume --preset phantom-simcse $(TABLE) --base $(LADDER)/mntp/encoder --out $(LADDER)/simcse
+	$(BIN)/renalclip train mntp --resume --preset phantom-mntp-bert $(TABLE) --out $(LADDER)/bert
+	$(call LADDER_TEXTS,simcse)
+	$(call LADDER_TEXTS,bert)
+	$(call ladder_clip,clip,phantom-clip,simcse,--initial $(LADDER)/image)
+	$(call ladder_clip,clip-random-image,phantom-clip-random,simcse,)
+	$(call ladder_clip,clip-bert,phantom-clip,bert,--initial $(LADDER)/image)
+	$(call ladder_clip,clip-neither,phantom-clip-random,bert,)
+	$(BIN)/renalclip evaluate probe --bundle $(LADDER)/clip.bundle --training $(LADDER)/split.csv --training-rois $(LADDER)/learn.rois \
+	  $(HELD_OUT) --out $(LADDER)/probe
+	$(BIN)/renalclip evaluate bundle --bundle $(LADDER)/clip.bundle $(HELD_OUT) --out $(LADDER)/scores-heads --overwrite
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info
