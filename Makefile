@@ -4,7 +4,7 @@
 # make test   all tests
 # make lint   ruff and mypy
 # make bench  speed, as ratios taken in one run
-# make bundle train the demo bundle anew (about two hours on two cores)
+# make bundle train the demo bundle anew (about four hours on two cores)
 # make ladder the pre-training ladder on phantoms, with its ablations (about an hour on two cores)
 #
 # Everything is installed into .venv at the first call. PYTHON chooses the interpreter (3.11 to 3.13);
@@ -75,6 +75,9 @@ bundle: $(READY)
 	  --from runs/segment/model --epochs 40 $(TUNE) --learning-rate 0.002 --foreground 0.8 --seed 8
 	test -d runs/segment/model3 || $(BIN)/renalclip segment train --cohort runs/segment/cases --out runs/segment/model3 \
 	  --from runs/segment/model2 --epochs 50 $(TUNE) --learning-rate 0.002 --foreground 0.66 --augmentation light --seed 9
+	test -d runs/segment/cases3 || $(BIN)/renalclip segment phantoms --out runs/segment/cases3 --patients 200 --seed 303
+	test -d runs/segment/model6 || $(BIN)/renalclip segment train --cohort runs/segment/cases3 --out runs/segment/model6 \
+	  --from runs/segment/model3 --epochs 150 $(TUNE) --learning-rate 0.002 --foreground 0.75 --augmentation light --seed 12
 	test -d runs/learn || $(BIN)/renalclip phantom cohort --patients 900 --seed 1 --in-plane-mm 1.25 --lesion-only --out runs/learn
 	test -f runs/learn/split.csv || $(BIN)/renalclip cohort split --cohort runs/learn/cohort.csv --out runs/learn/split.csv \
 	  --fractions 0.85 0.15 0 --seed 1
@@ -83,7 +86,7 @@ bundle: $(READY)
 	test -d runs/demo || $(BIN)/renalclip train multitask --preset phantom-demo --initial runs/geometry $(LEARN) --out runs/demo
 	$(BIN)/renalclip bundle export --run runs/demo $(LEARN) --out runs/demo.bundle --overwrite --name phantom-demo \
 	  --version 1.0 --phantom --training-data "Digital renal phantoms (renalclip phantom cohort, internal site, seed 1), four phases."
-	$(BIN)/renalclip bundle assemble --bundle runs/demo.bundle --segmentation runs/segment/model3 \
+	$(BIN)/renalclip bundle assemble --bundle runs/demo.bundle --segmentation runs/segment/model6 \
 	  --out Resources/bundles/phantom-demo --overwrite
 
 # Every command goes on where it was broken off, and leaves finished work as it is.
