@@ -41,6 +41,7 @@ class ReportEvaluate:
     centre: str
     out: Path
     resamples: int
+    phrases: Path | None
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,7 @@ class ReportEvaluate:
         parser.add_argument("--seed", type=int, required=True, help="seed, as of renalclip phantom cohort")
         parser.add_argument("--centre", default="internal", help="internal or external (default: internal)")
         parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the tables")
+        parser.add_argument("--phrases", type=Path, metavar="YAML", help="other English phrases than the shipped ones")
         parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
 
     def run(self) -> None:
@@ -68,21 +70,23 @@ class ReportEvaluate:
     def _cases(self) -> list[_Case]:
         """Each kidney with a mass."""
         from ..phantom.cohort import CohortPlan, planned_patient, planned_phases
+        from ..phantom.report_words import phrases, read_phrases
         from ..phantom.reports import write_report
         from ..progress import ProgressLine
-        from ..text.extraction import read_answers
         from ..text.partition import SIDES, part_report
+        from ..text.processing import extract
         from ..text.questionnaire import questionnaire
 
         plan, line = CohortPlan(self.patients, self.seed, site=self.centre, split="test", phases=None), ProgressLine()
+        wording = {"en": read_phrases(self.phrases, "en") if self.phrases else phrases("en")}
         cases = []
         for index in range(self.patients):
-            report = write_report(planned_patient(plan, index), planned_phases(plan, index), plan.prior)
+            report = write_report(planned_patient(plan, index), planned_phases(plan, index), wording=wording)
             parted = part_report(report.whole["en"].findings, report.whole["en"].impression)
             for side in SIDES:
                 kidney, text = report.kidney(side), parted.side(side)
                 if kidney.true != questionnaire().no_mass:
-                    read = read_answers(text.findings, text.impression)
+                    read = extract(text, side).value or (None,) * len(kidney.true)
                     cases.append(_Case(index, read, kidney.stated, kidney.true))
             line((index + 1) / self.patients, f"patient {index + 1} of {self.patients}")
         line(1.0, "")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,11 +113,22 @@ def phrases(language: str) -> Phrases:
     Raises:
         InputError: The installation lacks them.
     """
+    return read_phrases(resources() / FILE, language)
+
+
+def read_phrases(path: Path, language: str) -> Phrases:
+    """Phrases of a language from a file with the shipped file's keys.
+
+    Raises:
+        InputError: The file is missing or malformed, or lacks the language.
+    """
     try:
-        document = yaml.safe_load((resources() / FILE).read_text(encoding="utf-8"))
-        return Phrases(document[language])
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))[language]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise InputError("The phantom's report phrases cannot be read; install RenalCLIP again.") from error
+        raise InputError(f"{path.name} holds no report phrases of the language {language!r}.") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path.name} holds no report phrases of the language {language!r}.")
+    return Phrases(document)
 
 
 def _drawn(choices: Sequence[str], generator: np.random.Generator) -> str:

@@ -63,7 +63,10 @@ class PhantomReport:
 
 
 def write_report(
-    patient: PhantomPatient, phases: Sequence[Phase] = tuple(Phase), prior: Mapping[Histology, float] | None = None
+    patient: PhantomPatient,
+    phases: Sequence[Phase] = tuple(Phase),
+    prior: Mapping[Histology, float] | None = None,
+    wording: Mapping[str, Phrases] | None = None,
 ) -> PhantomReport:
     """Write the report of a patient.
 
@@ -71,14 +74,15 @@ def write_report(
         patient: The phantom.
         phases: Phases that the reader has.
         prior: Weights of the histologies that the patient was drawn with.
+        wording: Phrases by language; the shipped ones when None.
     """
+    said = wording or {language: phrases(language) for language in LANGUAGES}
     plans = {side: _plan(patient, side, phases, prior) for side in (LEFT, RIGHT)}
     shared = stream(patient.seed, "report.both")
     both = int(shared.integers(8))  # an index into the statements about both kidneys; beyond them, none is made
     texts: dict[str, dict[str, tuple[list[str], list[str]]]] = {side: {} for side in plans}
     whole = {}
-    for language in LANGUAGES:
-        words = phrases(language)
+    for language, words in said.items():
         bilateral = [str(item) for item in words.document["both"]][both : both + 1]
         for side, plan in plans.items():
             g = stream(patient.seed, f"report.{side}.{language}")
@@ -89,7 +93,9 @@ def write_report(
         for side in plans:
             texts[side][language][0].extend(bilateral)
     kidneys = [
-        KidneyReport(side, plan.true, plan.stated, {name: _side_text(name, *texts[side][name]) for name in LANGUAGES})
+        KidneyReport(
+            side, plan.true, plan.stated, {name: _side_text(words, *texts[side][name]) for name, words in said.items()}
+        )
         for side, plan in plans.items()
     ]
     return PhantomReport(kidneys[0], kidneys[1], whole)
@@ -256,6 +262,5 @@ def _whole(
     return SideText(words.joined(findings), words.numbered(impression))
 
 
-def _side_text(language: str, findings: list[str], impression: list[str]) -> SideText:
-    words = phrases(language)
+def _side_text(words: Phrases, findings: list[str], impression: list[str]) -> SideText:
     return SideText(words.joined(findings), words.joined(impression))

@@ -30,7 +30,7 @@ def stretches(text: str) -> tuple[str, ...]:
     """The same with the semicolons that end some of them."""
     pieces: list[str] = []
     held = ""
-    for piece in _END.split(text):
+    for piece in _END.split(re.sub(r"[^\S\n]+", " ", text)):
         held = f"{held} {piece}".strip() if held else piece.strip()
         if held and not _ABBREVIATIONS.search(held) and not re.fullmatch(r"\(?\d{1,2}[.):]", held):
             pieces.append(held)

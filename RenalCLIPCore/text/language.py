@@ -18,6 +18,10 @@ _ENGLISH = frozenset(
         "mass lesion cyst cysts nodule likely enhancement without bilateral both pole upper lower size benign stone",
     )
 )
+# Words that no other language of Latin letters shares; two of them make a telegram English.
+_ENGLISH_ONLY = frozenset(
+    ("left", "right", "kidney", "kidneys", "mass", "cyst", "cysts", "lower", "upper", "without", "within", "the", "is")
+)
 _ENGLISH_SHARE = 0.2
 
 
@@ -43,7 +47,8 @@ def language(text: str) -> str:
     words = _WORD.findall(text.lower())
     known = sum(word in _ENGLISH for word in words)
     latin = sum(map(len, words)) > 0.9 * letters
-    return "en" if latin and known >= _ENGLISH_SHARE * len(words) else "other"
+    telegram = len(_ENGLISH_ONLY.intersection(words)) >= 2
+    return "en" if latin and (telegram or known >= _ENGLISH_SHARE * len(words)) else "other"
 
 
 def check_length(text: str) -> None:

@@ -1,17 +1,19 @@
 """The phantom's reports: true to the shapes, seeded, with omissions and mistakes, in two languages."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from RenalCLIPCore.errors import InputError
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.phantom.anatomy import draw_patient
 from RenalCLIPCore.phantom.findings import kidney_findings, opinion_class, size_class
 from RenalCLIPCore.phantom.histology import Histology
 from RenalCLIPCore.phantom.lesions import position
 from RenalCLIPCore.phantom.patient import LEFT, RIGHT, Lesion
-from RenalCLIPCore.phantom.report_words import phrases
+from RenalCLIPCore.phantom.report_words import phrases, read_phrases
 from RenalCLIPCore.phantom.reports import write_report
 from RenalCLIPCore.phantom.shapes import Blob, Waves
 from RenalCLIPCore.text.extraction import read_answers
@@ -123,3 +125,24 @@ def test_every_phrase_has_its_counterpart_in_the_other_language():
         if isinstance(entry, dict):
             assert entry.keys() == chinese[key].keys(), key
     assert len(english["organs"]) == len(chinese["organs"])
+
+
+def test_the_rules_read_another_manner_of_reporting_that_they_were_not_fitted_to(patients):
+    wording = {"en": read_phrases(Path(__file__).parents[2] / "Data" / "other-report-phrases.yaml", "en")}
+    assert wording["en"].document.keys() == phrases("en").document.keys()
+    same = total = 0
+    for patient in patients:
+        report = write_report(patient, wording=wording)
+        for side in (LEFT, RIGHT):
+            kidney = report.kidney(side)
+            read = read_answers(kidney.text["en"].findings, kidney.text["en"].impression)
+            same += sum(a == b for a, b in zip(read, kidney.stated, strict=True))
+            total += len(read)
+    assert same / total > 0.9
+
+
+@pytest.mark.parametrize("content", ["", "zh: {}", "en: 3", "{"])
+def test_damaged_phrases_are_refused(tmp_path, content):
+    (tmp_path / "phrases.yaml").write_text(content)
+    with pytest.raises(InputError):
+        read_phrases(tmp_path / "phrases.yaml", "en")

@@ -2,8 +2,11 @@
 
 import csv
 import re
+import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from RenalCLIPCore.text.extraction import read_answers
 from RenalCLIPCore.text.language import ReportLanguageError, ReportTooLongError
@@ -118,3 +121,30 @@ def test_radiologists_notes_of_renal_cysts_are_read_as_cysts():
     read = [answers(line)["nature"] for line in cysts]
     assert len(cysts) > 20
     assert read.count(2) / len(read) > 0.9
+
+
+WORDS = re.findall(
+    r"\S+",
+    "a the left right kidney mass cyst 4.5 cm x 3 mm no not without is are and , . ; : ( ) enhancement margins well "
+    "defined arterial phase upper lower pole fat density necrosis benign carcinoma likely cannot be excluded "
+    "1. ? it its",
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=4)), max_size=60))
+def test_any_text_gives_answers_of_the_questionnaire_or_a_refusal(words):
+    try:
+        read = read_answers(" ".join(words), "")
+    except ReportLanguageError:
+        return
+    assert len(read) == 14
+    for answer, count in zip(read, questionnaire().class_counts, strict=True):
+        assert answer is None or 0 <= answer < count
+
+
+def test_the_longest_report_is_read_in_linear_time():
+    text = "A mass is seen in the left kidney. " + " " * 9000 + "x" + "no left and " * 800
+    start = time.process_time()
+    read_answers(text, "")
+    assert time.process_time() - start < 5
