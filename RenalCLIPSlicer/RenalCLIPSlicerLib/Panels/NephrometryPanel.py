@@ -59,8 +59,10 @@ class NephrometryPanel(Panel):
             ("measured", present(masks.total) if masks else None),
         ):
             if total:
-                share = percent(total.complexity_probabilities.get(total.complexity, 0.0))
-                parts.append(f"{name} <b>{escape(total.text)}</b>, {escape(total.complexity)} complexity ({share})")
+                # masks that were not varied give no probabilities
+                share = total.complexity_probabilities.get(total.complexity)
+                told = "" if share is None else f" ({percent(share)})"
+                parts.append(f"{name} <b>{escape(total.text)}</b>, {escape(total.complexity)} complexity{told}")
         return "; ".join(parts)
 
     def _notes(self, lesion: LesionReview) -> str:

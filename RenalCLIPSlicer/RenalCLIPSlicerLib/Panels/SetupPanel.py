@@ -16,7 +16,7 @@ SAMPLE_SEED = 2026
 class SetupPanel(Panel):
     """Chooses the environment; nothing is installed without asking."""
 
-    listens = frozenset({"setup", "busy"})
+    listens = frozenset({"setup", "study"})
 
     def build(self) -> None:
         """Connect."""
@@ -45,7 +45,6 @@ class SetupPanel(Panel):
             )
             text = self.theme.soft(f"Calculations run in {python}; model: {bundle}.")
         self.ui.setupLabel.setText(text)
-        self.ui.sampleButton.setEnabled(self.case.task is None)
 
     def onUsePython(self, *_: Any) -> None:
         """Run the core in another Python."""
