@@ -39,6 +39,8 @@ def main(mode, folder):
     with joined(timeout_minutes=1) as ranks:
         if mode == "dying":
             dying(folder, ranks)
+        elif mode == "resumed":
+            curve(folder / "dying", "fixed", ranks, resume=True)
         else:
             gathered(ranks)
             curve(folder / "fixed", "fixed", ranks)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from RenalCLIPCore.errors import ConfigurationError
+from RenalCLIPCore.errors import ConfigurationError, TrainingError
 from RenalCLIPCore.training import checkpoints
 from RenalCLIPCore.training.distribution import ALONE, Ranks, check_shares
 from Testing.Core.training.rank_child import curve
@@ -33,7 +33,7 @@ def started(mode, folder):
 
 
 def ended(processes):
-    return [(process.communicate(timeout=150)[1], process.returncode) for process in processes]
+    return [(process.communicate(timeout=250)[1], process.returncode) for process in processes]
 
 
 def losses(folder):
@@ -81,13 +81,20 @@ def test_only_the_first_process_writes_and_every_random_state_is_kept(runs):
     assert not torch.equal(content["random"][0]["torch"], content["random"][1]["torch"])
 
 
-def test_a_process_that_dies_ends_the_other_with_a_message(tmp_path):
+def test_a_process_that_dies_ends_the_other_with_a_message_and_the_run_goes_on_bit_for_bit(runs, tmp_path):
     (error, code), (_, died) = ended(started("dying", tmp_path))
     assert died == 9
     assert code == 2
     assert "Another process of the run has ended" in error
     assert "--resume" in error
-    assert checkpoints.newest(tmp_path / "dying" / "checkpoints") is not None
+    for message, result in ended(started("resumed", tmp_path)):
+        assert result == 0, message
+    last = "checkpoints/step-000000006.pt"
+    whole, again = (checkpoints.load(folder / last)["model"] for folder in (runs / "fixed", tmp_path / "dying"))
+    for name, value in whole.items():
+        assert torch.equal(value, again[name]), name
+    with pytest.raises(TrainingError, match="of 2 processes"):
+        curve(tmp_path / "dying", "fixed", ALONE, resume=True)
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused():
