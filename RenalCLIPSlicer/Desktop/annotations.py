@@ -46,11 +46,11 @@ def edge_texts(slice_node: slicer.vtkMRMLSliceNode) -> list[Text]:
 
 
 def corner_texts(label: str, volume: slicer.vtkMRMLVolumeNode | None) -> list[Text]:
-    """The view's label with the volume's name, and the volume's window."""
+    """The volume's name and window; the view's label where there is none."""
     flag = QtCore.Qt.AlignmentFlag
     if volume is None:
         return [Text(label, flag.AlignLeft | flag.AlignTop)]
-    found = [Text(f"{label}  {volume.GetName()}", flag.AlignLeft | flag.AlignTop)]
+    found = [Text(volume.GetName() or label, flag.AlignLeft | flag.AlignTop)]
     display = volume.GetDisplayNode()
     if isinstance(display, slicer.vtkMRMLScalarVolumeDisplayNode):
         words = f"W {display.GetWindow():.0f}  L {display.GetLevel():.0f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from . import ctk_widgets, mrml_widgets, parameter_nodes, scripted_modules  # no
 from .application import ModuleNamespace, own_modules, qSlicerApplication  # noqa: E402
 from .io_manager import qSlicerCoreIOManager  # noqa: E402
 from .layout_manager import qSlicerLayoutManager  # noqa: E402
+from .rendering import render_queue  # noqa: E402
 from .view_widgets import qMRMLSliceView, qMRMLSliceWidget, qMRMLThreeDView, qMRMLThreeDWidget  # noqa: E402
 from .window import qSlicerMainWindow  # noqa: E402
 
@@ -29,6 +31,7 @@ _HERE = Path(__file__).resolve().parent
 # beside this package in the repository, inside it where it was installed from a wheel
 _PLACES = (_HERE.parent / "RenalCLIPSlicer.py", _HERE / "SlicerModule" / "RenalCLIPSlicer.py")
 MODULE = next((place for place in _PLACES if place.is_file()), _PLACES[0])
+_DRAWING_S = 30.0
 _TITLE = "RenalCLIP workstation"
 _WIDGETS = (
     qMRMLSliceView,
@@ -114,7 +117,12 @@ class Host:
         self.qt_app.processEvents()
 
     def grab(self, file: Path) -> None:
-        """Write a picture of the window."""
+        """Write a picture of the window, once its views are drawn."""
+        end = time.monotonic() + _DRAWING_S
+        while not render_queue().empty and time.monotonic() < end:
+            self.settle()
+            time.sleep(0.005)
+        self.settle()
         if not self.window.grab().save(str(file)):
             raise OSError(f"{file} could not be written.")
 

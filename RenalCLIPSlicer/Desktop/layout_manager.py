@@ -194,12 +194,18 @@ class _SliceView(SliceView):
     """Takes the slice node that the layout logic made, instead of adding another one with the same tag."""
 
     def set_scene(self, scene: slicer.vtkMRMLScene) -> None:
+        self._image_first()
         AbstractView.set_scene(self, scene)
         self._logic.SetMRMLScene(scene)
         made = scene.GetSingletonNode(self.name, "vtkMRMLSliceNode")
         if made is not None:
             self._logic.SetSliceNode(made)
         self.set_view_node(made or self._logic.AddSliceNode(self.name))
+
+    def _image_first(self) -> None:
+        """Put the image under whatever displayable managers draw; they draw in the order of their coming."""
+        self._render_manager.image_actor.SetVisibility(False)
+        self._render_manager._AddSliceActorToRendererIfNeeded()
 
 
 class _ThreeDView(ThreeDView):

@@ -66,6 +66,11 @@ class RenderQueue(QtCore.QObject):
         if view in self._waiting:
             self._waiting.remove(view)
 
+    @property
+    def empty(self) -> bool:
+        """Whether every view that can be seen is up to date."""
+        return not any(view.isVisible() for view in self._waiting)
+
     def _turn(self) -> None:
         pressed = QtWidgets.QApplication.mouseButtons() != QtCore.Qt.MouseButton.NoButton
         ready = [view for view in self._waiting if not (pressed and view._patient and not view.underMouse())]
@@ -151,8 +156,8 @@ class RenderedView(QtWidgets.QWidget):
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self)
         try:
-            if self._image is None:
-                painter.fillRect(self.rect, QtGui.QColor(0, 0, 0))
+            if self._image is None or self._image.size() != self._pixel_size():
+                painter.fillRect(self.rect, QtGui.QColor(0, 0, 0))  # rather nothing than a picture out of shape
             else:
                 painter.drawImage(self.rect, self._image)
             self._draw_over(painter)
@@ -170,10 +175,15 @@ class RenderedView(QtWidgets.QWidget):
         if self._stale:
             self._view.schedule_render()
 
-    def _resize(self) -> None:
+    def _pixel_size(self) -> QtCore.QSize:
         ratio = self.devicePixelRatio()
-        width = max(_LEAST_PIXELS, round(self.width * ratio))
-        height = max(_LEAST_PIXELS, round(self.height * ratio))
+        return QtCore.QSize(
+            max(_LEAST_PIXELS, round(self.width * ratio)), max(_LEAST_PIXELS, round(self.height * ratio))
+        )
+
+    def _resize(self) -> None:
+        size = self._pixel_size()
+        width, height = size.width(), size.height()
         if self._view.render_window().GetSize() != (width, height):
             self._view.render_window().SetSize(width, height)
             self._view.interactor().UpdateSize(width, height)

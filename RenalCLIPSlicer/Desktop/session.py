@@ -65,19 +65,20 @@ def read_study(host: Host, widget: Any, study: Path) -> None:
         ReadingFailedError: As :func:`write_screenshot`.
     """
     case = widget.logic.case
-    _finish(host, case, widget.openStudy(str(study)))
-    _finish(host, case, case.segment())
-    lesion = case.state.lesionReview(case.state.lesion)
-    if lesion is not None:
+    _finish(host, widget, widget.openStudy(str(study)))
+    _finish(host, widget, case.segment())
+    if case.state.lesionReview(case.state.lesion) is not None:
         _pump(host, lambda: _complete(case.state.lesionReview(case.state.lesion)), _REST_S)
     widget.parts.ui.layoutPlanesButton.click()
-    _pump(host, lambda: False, 2 * _QUIET_S)
+    widget.parts.ui.jumpButton.click()
+    _pump(host, lambda: widget.parts.settled, _REST_S)
+    _pump(host, lambda: False, _QUIET_S)
 
 
-def _finish(host: Host, case: Any, begun: bool) -> None:
+def _finish(host: Host, widget: Any, begun: bool) -> None:
+    case = widget.logic.case
     if begun:
-        _pump(host, lambda: not case.busy, _PATIENCE_S)
-        _pump(host, lambda: False, _QUIET_S)
+        _pump(host, lambda: not case.busy and widget.parts.settled, _PATIENCE_S)
     kind, words = case.message
     if not begun or case.busy or kind == "error":
         raise ReadingFailedError(words or "The study could not be read in time.")

@@ -112,7 +112,7 @@ def drag_seconds(host: Any, loop: Loop, widget: Any, step: int) -> float:
 
     def shown() -> bool:
         used = case.state.lesionReview(case.state.lesion).centre_used.lps_mm
-        return used != before and not case.busy and not widget.parts._steps
+        return used != before and not case.busy and widget.parts.settled
 
     loop.until(shown, 60.0)
     return time.perf_counter() - released
@@ -133,7 +133,7 @@ def measure(study: Path) -> dict[str, float]:
     case = widget.logic.case
 
     def idle() -> bool:
-        return not case.busy and not widget.parts._steps
+        return not case.busy and widget.parts.settled
 
     if not widget.openStudy(str(study)):
         raise RuntimeError(case.message[1])

@@ -53,6 +53,14 @@ class Driver:
             time.sleep(0.005)
             self.host.settle()
 
+    def drawn(self, seconds=60.0):
+        """Handle events until every view shows the present state."""
+        from RenalCLIPDesktop.rendering import render_queue
+
+        self.settle(0.05)
+        self.wait(lambda: render_queue().empty, seconds, "the views")
+        self.settle()
+
     def slice_view(self, name="Red"):
         """The picture widget of a slice view."""
         import slicer

@@ -6,23 +6,21 @@ Prints one JSON line with the point's place on the screen; after each line on st
 import json
 import sys
 import warnings
+from pathlib import Path
 
-from RenalCLIPDesktop.requirements import choose_platform, require
-
-require(on_screen=choose_platform(show=True))
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from RenalCLIPDesktop.host import Host
-
-import slicer
 from PySide6 import QtCore
+from RenalCLIPDesktop.requirements import choose_platform, require
 
 from Testing.Slicer.test_views import add_point, add_volume, position
 
 
 def main(template: str) -> None:
     """Show the window until it is closed."""
-    from pathlib import Path
+    require(on_screen=choose_platform(show=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from RenalCLIPDesktop.host import Host
+    import slicer
 
     host = Host(testing=True, size=(1100, 750))
     host.show()

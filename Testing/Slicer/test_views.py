@@ -46,7 +46,7 @@ def test_patients_right_is_at_the_left_of_axial_and_coronal_slices(driver):
     import slicer
 
     add_volume()
-    driver.settle(0.5)
+    driver.drawn()
     for name in ("Red", "Green"):
         view = driver.slice_view(name)
         image = view.grab().toImage()
@@ -73,16 +73,16 @@ def test_letters_follow_the_slices_geometry(driver):
 def test_dragging_moves_an_unlocked_point_only(driver):
     add_volume()
     point = add_point()
-    driver.settle(0.5)
+    driver.drawn()
     view = driver.slice_view("Red")
     view.mrmlSliceNode().SetSliceOffset(0.0)
-    driver.settle(0.2)
+    driver.drawn()
     start = driver.position_of(view, (10.0, 5.0, 0.0))
     point.SetLocked(True)
     driver.drag(view, start, start + QtCore.QPoint(20, 10))
     assert position(point) == [10.0, 5.0, 0.0]
     point.SetLocked(False)
-    driver.settle(0.2)
+    driver.drawn()
     driver.drag(view, start, start + QtCore.QPoint(20, 10))
     moved = position(point)
     field, size = view.mrmlSliceNode().GetFieldOfView(), view.mrmlSliceNode().GetDimensions()
@@ -93,7 +93,7 @@ def test_dragging_moves_an_unlocked_point_only(driver):
 
 def test_wheel_steps_through_slices(driver):
     add_volume()
-    driver.settle(0.3)
+    driver.drawn()
     view = driver.slice_view("Red")
     before = view.mrmlSliceNode().GetSliceOffset()
     at = QtCore.QPointF(view.rect.center())
@@ -108,7 +108,7 @@ def test_wheel_steps_through_slices(driver):
         False,
     )
     QtCore.QCoreApplication.sendEvent(view, event)
-    driver.settle(0.1)
+    driver.drawn()
     assert abs(view.mrmlSliceNode().GetSliceOffset() - before) == pytest.approx(3.0)
 
 
@@ -130,18 +130,18 @@ def test_linked_views_of_a_module_s_own_layout_move_together(driver):
         layouts.sliceWidget(name).mrmlSliceCompositeNode().SetLinkedControl(1)
         layouts.sliceWidget(name).mrmlSliceCompositeNode().SetHotLinkedControl(1)
     add_volume()
-    driver.settle(0.3)
+    driver.drawn()
     one, two = (layouts.sliceWidget(name) for name in ("One", "Two"))
     assert one.isVisible()
     assert not layouts.sliceWidget("Red").isVisible()
     assert one.sliceView().size == two.sliceView().size
     slider = one.sliceController().findChild(QtWidgets.QSlider)
     slider.setValue(slider.maximum // 4)
-    driver.settle(0.2)
+    driver.drawn()
     assert one.mrmlSliceNode().GetSliceOffset() != 0
     assert two.mrmlSliceNode().GetSliceOffset() == pytest.approx(one.mrmlSliceNode().GetSliceOffset())
     layouts.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-    driver.settle(0.2)
+    driver.drawn()
     assert layouts.sliceWidget("Red").isVisible()
     assert not one.isVisible()
 
@@ -156,12 +156,12 @@ def test_placing_a_point_by_a_click(driver):
     logic.GetSelectionNode().SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
     logic.GetSelectionNode().SetActivePlaceNodeID(node.GetID())
     logic.GetInteractionNode().SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.Place)
-    driver.settle(0.3)
+    driver.drawn()
     view = driver.slice_view("Red")
     at = driver.position_of(view, (20.0, -10.0, 0.0))
     QtTest.QTest.mouseMove(view, at)
-    driver.settle(0.1)
+    driver.drawn()
     QtTest.QTest.mouseClick(view, QtCore.Qt.MouseButton.LeftButton, pos=at)
-    driver.settle(0.1)
+    driver.drawn()
     assert node.GetNumberOfDefinedControlPoints() == 1
     assert position(node)[:2] == pytest.approx([20.0, -10.0], abs=1.0)

@@ -45,7 +45,7 @@ class Heartbeat:
 
 def idle(driver, widget, what):
     """Wait until nothing runs and everything is shown."""
-    driver.wait(lambda: not widget.logic.case.busy and not widget.parts._steps, seconds=240, what=what)
+    driver.wait(lambda: not widget.logic.case.busy and widget.parts.settled, seconds=240, what=what)
     driver.settle(0.2)
 
 
@@ -78,7 +78,7 @@ def test_dragging_the_point_in_a_slice_reads_the_lesion_anew(driver, opened):
     first = case.state.lesionReview(lesion).predicted.malignancy
     click(driver, ui.layoutPlanesButton)
     click(driver, ui.jumpButton)
-    driver.settle(0.5)
+    driver.drawn()
     view = driver.slice_view("Red")
 
     at = driver.position_of(view, before)
@@ -87,7 +87,7 @@ def test_dragging_the_point_in_a_slice_reads_the_lesion_anew(driver, opened):
 
     click(driver, ui.correctButton)
     click(driver, ui.jumpButton)
-    driver.settle(0.5)
+    driver.drawn()
     at = driver.position_of(view, before)
     driver.drag(view, at, at + QtCore.QPoint(30, 12))
     idle(driver, opened, "the refreshed panels")

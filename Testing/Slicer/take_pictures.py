@@ -1,0 +1,73 @@
+"""Take the pictures in Resources/Screenshots anew: ``python -m Testing.Slicer.take_pictures demo/study [FOLDER]``."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from RenalCLIPDesktop.requirements import choose_platform, require
+
+from Testing.Slicer.conftest import Driver
+
+OUT = Path(__file__).resolve().parents[2] / "Resources" / "Screenshots"
+SIZE = (1680, 1050)
+
+
+def reading_done(widget: Any) -> bool:
+    """Whether the shown lesion's reading and its follow-ups have arrived."""
+    from RenalCLIPCore.review import Absent
+
+    case = widget.logic.case
+    lesion = case.state.lesionReview(case.state.lesion) if case.state.review else None
+    if case.busy or not widget.parts.settled or lesion is None:
+        return False
+    return not isinstance(lesion.predicted.uncertainty, Absent) and not isinstance(lesion.measured, Absent)
+
+
+def main(study: str, folder: str | None = None) -> None:
+    """Take the pictures."""
+    require(on_screen=choose_platform(show=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from RenalCLIPDesktop.host import Host
+    import slicer
+    from PySide6 import QtCore
+
+    out = Path(folder) if folder else OUT
+    driver = Driver(Host(testing=True, size=SIZE))
+    driver.host.show()
+    widget = driver.open_module()
+    ui, case = widget.parts.ui, widget.logic.case
+
+    def take(name: str) -> None:
+        driver.settle(2.0)
+        driver.host.grab(out / f"workstation-{name}.png")
+
+    widget.openStudy(study)
+    driver.wait(lambda: not case.busy and widget.parts.settled, 300, "the study")
+    take("loaded")
+    ui.segmentButton.click()
+    driver.wait(lambda: reading_done(widget), 600, "the reading")
+    ui.jumpButton.click()
+    take("phases")
+    ui.layoutPlanesButton.click()
+    ui.jumpButton.click()
+    take("segmented")
+    ui.correctButton.click()
+    driver.settle(1.0)
+    view = slicer.app.layoutManager().sliceWidget("Red").sliceView()
+    ras = [0.0, 0.0, 0.0]
+    widget.parts.scene.parameters.centre.GetNthControlPointPositionWorld(0, ras)
+    at = driver.position_of(view, ras)
+    driver.drag(view, at, at + QtCore.QPoint(14, -8))
+    driver.settle(1.0)
+    driver.wait(lambda: reading_done(widget), 600, "the reading around the new centre")
+    driver.window._scroll.verticalScrollBar().setValue(ui.jumpButton.mapTo(widget.parent, QtCore.QPoint(0, 0)).y() - 40)
+    take("corrected")
+    driver.host.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
