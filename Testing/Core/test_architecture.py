@@ -103,4 +103,5 @@ def test_importing_the_core_or_asking_for_help_loads_nothing_heavy():
 def test_the_wheel_ships_every_room_and_the_resources():
     project = tomllib.loads((CORE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     rooms = {f"RenalCLIPCore.{path.parent.name}" for path in CORE.glob("*/__init__.py")}
-    assert set(project["tool"]["setuptools"]["packages"]) == rooms | {"RenalCLIPCore", "RenalCLIPResources"}
+    others = {"RenalCLIPCore", "RenalCLIPResources", "RenalCLIPDesktop", "RenalCLIPDesktop.SlicerModule"}
+    assert set(project["tool"]["setuptools"]["packages"]) == rooms | others
