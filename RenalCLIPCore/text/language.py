@@ -10,19 +10,25 @@ LONGEST_REPORT = 20_000
 _CHINESE = re.compile(r"[一-鿿]")
 _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[a-z]+")
-# Words of nearly every English report that other languages hardly share.
+# Small words and kidney words of English reports, and of reports in other languages of Latin letters (German, French,
+# Spanish, Italian, Portuguese, Dutch, Polish, Turkish); the more frequent ones decide.
 _ENGLISH = frozenset(
     re.findall(
         r"\w+",
         "the a an of with and is are no not in on at by seen shows normal unremarkable left right kidney kidneys renal "
-        "mass lesion cyst cysts nodule likely enhancement without bilateral both pole upper lower size benign stone",
+        "mass lesion cyst cysts nodule likely enhancement without within bilateral both pole upper lower size benign "
+        "stone",
     )
 )
-# Words that no other language of Latin letters shares; two of them make a telegram English.
-_ENGLISH_ONLY = frozenset(
-    ("left", "right", "kidney", "kidneys", "mass", "cyst", "cysts", "lower", "upper", "without", "within", "the", "is")
+_FOREIGN = frozenset(
+    re.findall(
+        r"\w+",
+        "der das und mit ohne nicht eine einer einem ist im niere nieren links rechts zyste raumforderung le les des du "
+        "et avec sans dans rein gauche droit droite un une el los las de del con sin en izquierdo derecho masa quiste "
+        "il lo nel della senza rene sinistro destro massa cisti com sem do da direito esquerdo het een van met zonder nier "
+        "nerka nerki nerce lewej prawej bez zmian w ve bir sol bobrek sag kist",
+    )
 )
-_ENGLISH_SHARE = 0.2
 
 
 class ReportTooLongError(InputError):
@@ -45,10 +51,9 @@ def language(text: str) -> str:
     if len(_CHINESE.findall(text)) > 0.2 * letters:
         return "zh"
     words = _WORD.findall(text.lower())
-    known = sum(word in _ENGLISH for word in words)
-    latin = sum(map(len, words)) > 0.9 * letters
-    telegram = len(_ENGLISH_ONLY.intersection(words)) >= 2
-    return "en" if latin and (telegram or known >= _ENGLISH_SHARE * len(words)) else "other"
+    if sum(map(len, words)) <= 0.9 * letters:
+        return "other"
+    return "other" if sum(word in _FOREIGN for word in words) > sum(word in _ENGLISH for word in words) else "en"
 
 
 def check_length(text: str) -> None:

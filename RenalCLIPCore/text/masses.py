@@ -49,6 +49,9 @@ _DIAGNOSIS = re.compile(
 )
 _GOES_ON = re.compile(r"\s*(?:its?|this|these|the (?:mass|lesion|tumou?r|nodule|cyst))\b", re.IGNORECASE)
 _KIDNEYS = re.compile(r"\b(?:kidneys|either side|both sides|bilateral(?:ly)?)\b", re.IGNORECASE)
+_TURNS_OUT = re.compile(
+    r"\s*(?:considered|considering|suggest\w*|consistent with)\b[^,;]*\b(?:stones?|calcul\w+)\b", re.IGNORECASE
+)
 _REFERS = re.compile(r"\b(?:the|this|its?|these|said)\s+(?:\w+\s+){0,2}?$", re.IGNORECASE)
 
 
@@ -101,7 +104,9 @@ def _main(groups: list[_Group]) -> _Group | None:
 def _groups(parts: tuple[str, ...]) -> list[_Group]:
     groups: list[_Group] = []
     for sentence in parts:
-        if _introduces(sentence, bool(groups)):
+        if groups and _TURNS_OUT.match(sentence):
+            groups.pop()
+        elif _introduces(sentence, bool(groups)):
             groups.append(_Group([sentence], _is_simple_cyst(sentence), bool(_MANY.search(_mass_words(sentence)))))
         elif groups and not _NOT_A_MASS.search(sentence.split(",")[0]) and not _KIDNEYS.search(sentence):
             groups[-1].sentences.append(sentence)

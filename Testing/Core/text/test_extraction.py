@@ -38,6 +38,7 @@ def test_a_full_report_answers_every_question():
         "",
         "The right kidney is normal in size. No mass, cyst or stone is seen.",
         "A punctate high-density focus is seen in the right kidney, considered to be a calculus.",
+        "Multiple dense nodules in the sinus of the left kidney. Considered to be renal stones.",
         "No focal lesion of the left kidney; no hydronephrosis.",
     ],
 )

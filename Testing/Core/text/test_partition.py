@@ -71,6 +71,8 @@ def test_a_report_in_a_third_language_is_refused():
         ("Lesión sólida en el polo superior del riñón izquierdo, de 4 cm, sin necrosis.", "other"),
         ("Masse solide du rein droit, sans nécrose, avec rehaussement marqué au temps artériel.", "other"),
         ("4-cm solid neoplasm, left midpole, avidly enhancing, RCC suspected. Right kidney unremarkable.", "en"),
+        ("Mild fatty liver", "en"),
+        ("Niere links: Zyste 2 cm", "other"),
         ("Почка без изменений", "other"),
         (" 12. ", ""),
     ],
