@@ -23,10 +23,10 @@ _ENGLISH = frozenset(
 _FOREIGN = frozenset(
     re.findall(
         r"\w+",
-        "der das und mit ohne nicht eine einer einem ist im niere nieren links rechts zyste raumforderung le les des du "
-        "et avec sans dans rein gauche droit droite un une el los las de del con sin en izquierdo derecho masa quiste "
-        "il lo nel della senza rene sinistro destro massa cisti com sem do da direito esquerdo het een van met zonder nier "
-        "nerka nerki nerce lewej prawej bez zmian w ve bir sol bobrek sag kist",
+        "der das und mit ohne nicht eine einer einem ist im niere nieren links rechts zyste raumforderung le les des "
+        "du et avec sans dans rein gauche droit droite un une el los las de del con sin en izquierdo derecho masa "
+        "quiste il lo nel della senza rene sinistro destro massa cisti com sem do da direito esquerdo het een van met "
+        "zonder nier nerka nerki nerce lewej prawej bez zmian w ve bir sol bobrek sag kist",
     )
 )
 
