@@ -171,6 +171,7 @@ class TrainTextFeatures:
     out: Path
     shuffled: int
     max_tokens: int
+    device: str
     seed: int
 
     @staticmethod
@@ -183,6 +184,7 @@ class TrainTextFeatures:
             "--shuffled", type=int, default=SHUFFLED_VERSIONS, metavar="N", help="shuffled versions (default 4)"
         )
         parser.add_argument("--max-tokens", type=int, default=224, metavar="N", help="texts are cut here (default 224)")
+        parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
         parser.add_argument("--seed", type=int, default=0, help="of the order of the sentences")
 
     def run(self) -> None:
@@ -191,6 +193,7 @@ class TrainTextFeatures:
         from ..errors import OutputError
         from ..models.text_encoder import load_text_encoder
         from ..models.text_features import read_text_features, write_text_features
+        from ..training.distribution import ALONE
         from ..training.text_data import report_of
         from ..training.text_stages import folder_hash
 
@@ -207,7 +210,7 @@ class TrainTextFeatures:
                     f"{self.out.name} holds features of something else; choose another name or remove it."
                 )
         else:
-            encoder = load_text_encoder(self.encoder, self.max_tokens)
+            encoder = load_text_encoder(self.encoder, self.max_tokens).to(ALONE.device(self.device))
             with progress_bar("reading reports") as progress:
                 write_text_features(encoder, digest, texts, self.out, progress=progress)
         print(f"{len(texts)} cases, {1 + self.shuffled} versions each, in {self.out}")

@@ -44,8 +44,16 @@ class Ranks:
         return items[self.rank * size : (self.rank + 1) * size]
 
     def device(self, wanted: str) -> torch.device:
-        """The device to use where the configuration says ``wanted``: with ``cuda``, each process its own."""
+        """The device to use where the configuration says ``wanted``: with ``cuda``, each process its own.
+
+        Raises:
+            ConfigurationError: There is no such device.
+        """
         own = f"cuda:{self.local_rank}" if wanted == "cuda" and self.count > 1 else wanted
+        try:
+            torch.empty(0, device=own)
+        except (RuntimeError, AssertionError) as error:
+            raise ConfigurationError(f"The device {own!r} cannot be used here; 'cpu' always can.") from error
         return torch.device(own)
 
 
@@ -66,14 +74,17 @@ def joined(device: str = "cpu", timeout_minutes: float = TIMEOUT_MINUTES) -> Ite
     """Join the run that ``torchrun`` started, if it did; leave it at the end.
 
     gloo connects processes on CPUs, nccl those on GPUs.
+
+    Raises:
+        ConfigurationError: There is no such device.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
     rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     ranks = Ranks(rank, count, int(os.environ.get("LOCAL_RANK", rank)))
-    if device == "cuda":
-        torch.cuda.set_device(ranks.local_rank)
+    if ranks.device(device).type == "cuda":
+        torch.cuda.set_device(ranks.device(device))
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
     dist.init_process_group(backend, timeout=datetime.timedelta(minutes=timeout_minutes))
     try:

@@ -92,7 +92,10 @@ def _start(
     if base is not None:
         plain = _dropout(base)
         changes = dict.fromkeys(plain, dropout) if dropout else {}
-        return load_text_encoder(base, configuration.max_tokens, **changes), plain
+        encoder = load_text_encoder(base, configuration.max_tokens, **changes)
+        if configuration.lora is None:
+            encoder.float()  # steps as small as these would be lost in half precision
+        return encoder, plain
     if configuration.new_model is None:
         raise TrainingError(
             "The stage starts from a language model: give its checkpoint folder with --base, or describe a small one "

@@ -101,3 +101,9 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused():
     with pytest.raises(ConfigurationError, match="batch of 9 cannot be shared by 2"):
         check_shares(9, Ranks(0, 2))
     assert Ranks(1, 2).share([1, 2, 3, 4]) == [3, 4]
+
+
+def test_a_device_that_is_not_there_is_told():
+    assert ALONE.device("cpu") == torch.device("cpu")
+    with pytest.raises(ConfigurationError, match="'cuda:97' cannot be used"):
+        ALONE.device("cuda:97")
