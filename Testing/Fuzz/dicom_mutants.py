@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import struct
@@ -120,9 +121,15 @@ def deflated(prefix: bytes, elements: list[Element], rng: random.Random) -> byte
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(body)
     if rng.random() < 0.5:
-        block = bytes(1 << 24)
-        packed += b"".join(packer.compress(block) for _ in range(rng.choice([4, 640])))
+        packed += packer.flush(zlib.Z_FULL_FLUSH) + _zeros() * rng.choice([4, 640])
     return unparse(prefix, meta) + packed + packer.flush()
+
+
+@functools.cache
+def _zeros() -> bytes:
+    """16 MB of zeros, deflated so that the bytes can be repeated."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(bytes(1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
 def _value(kind: bytes, value: bytes, rng: random.Random) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from . import dicom_mutants, model_mutants, volume_mutants
 from .judge import verdict, worker_verdict
 from .seeds import copy_seed, worker_script
-from .trees import mutate_bytes, mutate_tree
+from .trees import as_json, mutate_bytes, mutate_tree
 
 Call = Callable[[], int]
 Make = Callable[[Path, Path, random.Random], Call]
@@ -164,18 +164,19 @@ def _scrambled(script: list[dict[str, object]], rng: random.Random) -> list[dict
 
 
 def _message(message: object, rng: random.Random) -> bytes:
-    text = json.dumps(message, ensure_ascii=rng.random() < 0.7).encode("utf-8", errors="surrogatepass")
+    text = as_json(message, rng)
     return mutate_bytes(text, rng).replace(b"\n", b" ") if rng.random() < 0.07 else text
 
 
 def _feed(feed: int, lines: list[bytes], waits: list[bool], answers: Path) -> None:
+    started = time.monotonic()
     for line, wait in zip(lines, waits, strict=True):
         before = answers.read_bytes().count(b"\n")
         try:
             os.write(feed, line + b"\n")
         except OSError:
             break
-        deadline = time.monotonic() + (4.0 if wait else 0.0)
+        deadline = min(time.monotonic() + (3.0 if wait else 0.0), started + 15.0)
         while time.monotonic() < deadline and answers.read_bytes().count(b"\n") == before:
             time.sleep(0.01)
     os.close(feed)
@@ -187,7 +188,7 @@ def _mutate_json(path: Path, rng: random.Random) -> None:
         path.write_bytes(mutate_bytes(data, rng))
         return
     tree = mutate_tree(json.loads(data), rng)
-    path.write_bytes(json.dumps(tree, ensure_ascii=rng.random() < 0.7).encode("utf-8", errors="surrogatepass"))
+    path.write_bytes(as_json(tree, rng))
 
 
 KINDS = (

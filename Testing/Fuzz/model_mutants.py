@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .seeds import copy_seed
-from .trees import mutate_bytes, mutate_tree
+from .trees import as_json, mutate_bytes, mutate_tree, written_out
 
 ARCHIVE_ROOT = "Dataset900_Toy/nnUNetTrainer__nnUNetPlans__3d_fullres"
 
@@ -61,12 +61,12 @@ def mutate_tensors(seeds: Path, folder: Path, rng: random.Random) -> Path:
     path = rng.choice(files)
     data = path.read_bytes()
     if path.suffix == ".json":
-        data = mutate_bytes(data, rng) if rng.random() < 0.3 else _json(mutate_tree(json.loads(data), rng), rng)
+        data = mutate_bytes(data, rng) if rng.random() < 0.3 else as_json(mutate_tree(json.loads(data), rng), rng)
     elif rng.random() < 0.4:
         data = mutate_bytes(data, rng, head=600)
     else:
         (length,) = struct.unpack("<Q", data[:8])
-        header = _json(mutate_tree(json.loads(data[8 : 8 + length]), rng), rng)
+        header = as_json(mutate_tree(json.loads(data[8 : 8 + length]), rng), rng)
         body = data[8 + length :]
         if rng.random() < 0.3:
             body = mutate_bytes(body, rng)
@@ -86,7 +86,7 @@ def mutate_model(seeds: Path, folder: Path, rng: random.Random) -> Path:
     if act < 5:
         path = folder / rng.choice(["plans.json", "plans.json", "plans.json", "dataset.json"])
         content = json.loads(path.read_text())
-        path.write_bytes(_json(_mutate_plans(content, rng), rng))
+        path.write_bytes(as_json(_mutate_plans(content, rng), rng))
     elif act == 5:
         path = folder / rng.choice(["plans.json", "dataset.json", "fold_0/checkpoint_final.pth"])
         path.write_bytes(mutate_bytes(path.read_bytes(), rng, head=4000))
@@ -188,7 +188,7 @@ def _archive(folder: Path, rng: random.Random) -> Path:
             with archive.open(
                 f"{ARCHIVE_ROOT}/{rng.choice(['big.json', 'fold_1/checkpoint_final.pth'])}", "w"
             ) as member:
-                for _ in range(rng.choice([4, 300])):
+                for _ in range(rng.choice([4, 40])):
                     member.write(bytes(1 << 24))
         elif act == 3:
             for number in range(rng.choice([100, 20000])):
@@ -206,15 +206,7 @@ def _zipped(folder: Path) -> Path:
     return path
 
 
-def _json(tree: object, rng: random.Random) -> bytes:
-    return json.dumps(tree, ensure_ascii=rng.random() < 0.5).encode("utf-8", errors="surrogatepass")
-
-
 def _yaml(tree: object) -> bytes:
     import yaml
 
-    try:
-        text = yaml.safe_dump(tree, sort_keys=False)
-    except RecursionError:  # JSON of what is nested too deeply is YAML as well
-        text = json.dumps(tree)
-    return text.encode("utf-8", errors="surrogatepass")
+    return written_out(yaml.safe_dump(tree, sort_keys=False)).encode("utf-8", errors="surrogatepass")

@@ -101,7 +101,7 @@ def fuzz(mutants: int, seed: int, keep: Path, jobs: int, only: tuple[str, ...] =
         if jobs == 1:
             return [run_job(job) for job in todo]
         with multiprocessing.get_context("fork").Pool(jobs) as pool:
-            return pool.map(run_job, todo, chunksize=1)
+            return list(pool.imap_unordered(run_job, todo))
 
 
 def _prepare(seeds: Path) -> None:
@@ -156,7 +156,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutants", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) - 0))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--kind", action="append", default=[], choices=[kind.name for kind in KINDS])
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), help="folder for failing mutants")
     values = parser.parse_args()
