@@ -13,7 +13,7 @@ import pytest
 from RenalCLIPSlicerLib.WorkerProtocol import WorkerError
 
 from RenalCLIPCore.imaging.volume import read_volume
-from RenalCLIPCore.review import Absent, Centre, encode
+from RenalCLIPCore.review import Absent, Centre, Measured, NephrometryTotal, encode
 from Testing.Core.phantom_case import make_phantom, write_phantom_study
 from Testing.Slicer.fake_worker import MASKS, FakeWorker, review
 
@@ -562,6 +562,19 @@ def test_an_absent_part_is_shown_with_its_reason(driver, read, worker, files):
     assert "not read this lesion" in str(ui.recurrenceLabel.text)
     assert "No bundle is loaded." in str(ui.reportStateLabel.text)
     assert ui.findingsEdit.readOnly
+
+
+def test_totals_of_masks_that_were_not_varied_show_no_share(driver, read, worker, files):
+    bare = placed(files)
+    total = NephrometryTotal(7, "7a", "moderate", {})
+    measurement = Measured((), total)
+    lesion = replace(bare.lesions[0], predicted=Absent("No bundle is loaded."), measured=measurement)
+    worker.automatic["review"] = encode(replace(bare, lesions=(lesion,)))
+    read.parts.ui.readButton.click()
+    calm(driver, read)
+    shown = str(read.parts.ui.nephrometryTotalLabel.text)
+    assert "7a" in shown
+    assert "%" not in shown
 
 
 def test_a_reload_leaves_no_process_and_no_observer(driver, read, worker):
