@@ -165,3 +165,28 @@ def test_placing_a_point_by_a_click(driver):
     driver.drawn()
     assert node.GetNumberOfDefinedControlPoints() == 1
     assert position(node)[:2] == pytest.approx([20.0, -10.0], abs=1.0)
+
+
+def test_translucent_segment_leaves_the_image_visible(driver):
+    """Also where the segment is drawn in a view before that view has its first image."""
+    import slicer
+
+    layouts = slicer.app.layoutManager()
+    volume = add_volume()
+    slicer.util.setSliceViewerLayers(background=None)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Masks")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    segment = node.GetSegmentation().AddEmptySegment("all", "all", (1.0, 0.6, 0.0))
+    slicer.util.updateSegmentBinaryLabelmapFromArray(np.ones((20, 60, 60), np.uint8), node, segment, volume)
+    node.GetDisplayNode().SetOpacity2DFill(0.1)
+    fresh = LAYOUT.replace('"One"', '"Fresh"').replace('"Two"', '"Newer"')
+    layouts.layoutLogic().GetLayoutNode().AddLayoutDescription(7002, fresh)
+    layouts.setLayout(7002)
+    driver.drawn()
+    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+    driver.drawn()
+    for name in ("Fresh", "Newer"):
+        image = layouts.sliceWidget(name).sliceView().grab().toImage()
+        at = QtCore.QPoint(image.width() // 2 - 40, image.height() // 2 + 20)
+        assert QtGui.qGray(image.pixel(at)) > 150, name
