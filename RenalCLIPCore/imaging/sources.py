@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,8 @@ def find_sources(paths: Sequence[Path], leave_out: Path | None = None, progress:
             continue
         content = _dicom_content(file, f"File {count + 1} of {len(files)} (in the order of their paths)")
         if isinstance(content, NotCt):
-            modalities |= {content.modality or "unknown"} if content.is_image else set()
+            known = re.fullmatch("[A-Z]{2,6}", content.modality)  # a damaged file can hold any text there
+            modalities |= {content.modality if known else "unknown"} if content.is_image else set()
             without_pixels += not content.is_image
         else:
             slices.extend(content)
