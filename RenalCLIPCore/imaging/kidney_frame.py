@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from .volume import FloatArray, Geometry
 
 WALL_DEPTH_MM = 4.0
 LIP_MM = 0.2
-HIDDEN_MM = 3.0
+HIDDEN_MM, CLEAR_MM = 1.5, 4.5
 CUT_MM = 1.0
 
 
@@ -40,7 +39,8 @@ class KidneyFrame:
         long, hilar, front: Unit vectors (LPS) to the upper pole, to the hilum and to the front.
         lips_lps_mm: (n, 3) points where the sinus opens through the outline.
         model_lips_lps_mm: (n, 3) the same of the modelled sinus.
-        hidden: Ends of the opening (``lower``, ``upper``) that a lesion covers; there the model's lips count.
+        covered: How far (0 to 1) a lesion covers each end of the opening (``lower``, ``upper``); by that share the
+            model's lips count there.
         given_sinus: The sinus, when it does not come from the label map.
     """
 
@@ -53,14 +53,19 @@ class KidneyFrame:
     front: FloatArray
     lips_lps_mm: FloatArray
     model_lips_lps_mm: FloatArray
-    hidden: tuple[str, ...]
+    covered: dict[str, float]
     given_sinus: Sinus | None = None
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Ends of the opening that a lesion covers for the most part."""
+        return tuple(name for name, share in self.covered.items() if share > 0.5)
 
     def polar_lines(self, axis: FloatArray) -> tuple[float, float]:
         """Lower and upper polar line along a unit vector, mm from the patient's origin."""
         along, model = self.lips_lps_mm @ axis, self.model_lips_lps_mm @ axis
-        lower = min(along.min(), model.min()) if "lower" in self.hidden else along.min()
-        upper = max(along.max(), model.max()) if "upper" in self.hidden else along.max()
+        lower = along.min() + self.covered.get("lower", 0.0) * min(0.0, model.min() - along.min())
+        upper = along.max() + self.covered.get("upper", 0.0) * max(0.0, model.max() - along.max())
         return float(lower), float(upper)
 
 
@@ -97,9 +102,9 @@ def kidney_frame(
         reach = 0.33 * outline.semi_axes_mm[0] * long
         gate = outline.centre_lps_mm + 0.9 * outline.semi_axes_mm[1] * hilar
         lips = model_lips = np.stack([gate - reach, gate + reach])
-    hidden = () if lips is model_lips else _hidden(fields, lips)
+    covered = {} if lips is model_lips else _covered(fields, lips)
     return KidneyFrame(
-        fields, outline, sinus, outline.centre_lps_mm, long, hilar, front, lips, model_lips, hidden, given
+        fields, outline, sinus, outline.centre_lps_mm, long, hilar, front, lips, model_lips, covered, given
     )
 
 
@@ -148,11 +153,11 @@ def _lips(sinus: FloatArray, grid: Geometry, outline: Outline) -> FloatArray:
     return points[np.abs(outline.distance(points)) < LIP_MM] if len(points) else points
 
 
-def _hidden(fields: KidneyFields, lips: FloatArray) -> tuple[str, ...]:
-    """Ends of the opening that lie at a lesion."""
+def _covered(fields: KidneyFields, lips: FloatArray) -> dict[str, float]:
+    """Share by which each end of the opening counts as covered: it falls steadily with the distance to a lesion."""
     ends = {"lower": lips[np.argmin(lips[:, 2])], "upper": lips[np.argmax(lips[:, 2])]}
-    at: dict[str, Any] = {
-        name: min(sample(part, fields.grid, point[None])[0] for part in (fields.lesion, fields.others))
+    gaps = {
+        name: float(min(sample(part, fields.grid, point[None])[0] for part in (fields.lesion, fields.others)))
         for name, point in ends.items()
     }
-    return tuple(name for name, gap in at.items() if gap < HIDDEN_MM)
+    return {name: float(np.clip((CLEAR_MM - gap) / (CLEAR_MM - HIDDEN_MM), 0.0, 1.0)) for name, gap in gaps.items()}

@@ -150,6 +150,9 @@ def _nearest_parenchyma(labels: Volume, sided: npt.NDArray[np.int8], boxed: Boxe
     around = sided[wide]
     if not around.any():
         return 0
+    faces = ndimage.binary_dilation(lesion)
+    if (around[faces] != 0).any() and len(np.unique(around[around != 0])) == 1:
+        return 1 if around.max() > 0 else -1
     distance = ndimage.distance_transform_edt(~lesion, sampling=spacing)
     contact = around[(distance <= max(CONTACT_MM, 1.01 * spacing.max())) & (around != 0)]
     if len(contact):

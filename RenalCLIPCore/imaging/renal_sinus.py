@@ -16,13 +16,14 @@ import numpy.typing as npt
 from .kidney_fields import KidneyFields
 from .mask_fields import bounding_box, hull_distance, hull_facets, inside_points, signed_distance
 from .native_outline import Outline
-from .volume import FloatArray, Volume
+from .volume import FloatArray, Geometry, Volume
 
 LESION_MARGIN_MM = 3.0
 OPENING_MM, REGROWN_MM = 2.0, 0.5
 CAVITY_SHARE = 0.025
 FAT_SHARE = 0.015
 DEEP_MM = 4.0
+PLACED_MM = 5.0
 MODEL_CENTRE = (0.0, 0.55, 0.0)
 MODEL_SEMI_AXES = (0.42, 0.65, 0.40)
 LUMEN_ML = 0.3
@@ -157,7 +158,9 @@ def best_sinus(
         return Sinus(_hull_of(fields, outline, fat), FAT, True)
     values = model
     for part in (fat, cavity if share > 0 else None):
-        values = values if part is None else np.minimum(values, part)
+        if part is not None:
+            # a dent beside a lesion is no sinus: only what lies near the model is taken for it
+            values = np.minimum(values, np.maximum(part, model - PLACED_MM))
     return Sinus(values, MODEL, False)
 
 
@@ -165,16 +168,32 @@ def _fat(fields: KidneyFields, outline: Outline, inside: FloatArray) -> FloatArr
     """Field of the deep holes of the kidney label, apart from the lesions."""
     from scipy import ndimage
 
-    hole = (inside <= 0) & (fields.lesion > LESION_MARGIN_MM) & (fields.others > LESION_MARGIN_MM)
+    hole = inside <= 0
     places = fields.grid.lps(np.argwhere(hole))
     if not len(places):
         return None
     hole[hole] = outline.distance(places) < -DEEP_MM
-    pieces, count = ndimage.label(hole, structure=np.ones((3, 3, 3)))
+    apart = hole & (fields.lesion > LESION_MARGIN_MM) & (fields.others > LESION_MARGIN_MM)
+    pieces, count = ndimage.label(apart, structure=np.ones((3, 3, 3)))
     volumes = np.bincount(pieces.ravel(), minlength=count + 1) * fields.grid.voxel_volume_ml
     volumes[0] = 0.0
     kept = (volumes >= 0.05)[pieces]
-    return np.where(kept, inside, np.float32(30.0)) if kept.any() else None
+    return np.where(_regrown(kept, hole, fields.grid), inside, np.float32(30.0)) if kept.any() else None
+
+
+def _regrown(kept: npt.NDArray[np.bool_], hole: npt.NDArray[np.bool_], grid: Geometry) -> npt.NDArray[np.bool_]:
+    """What was kept, with the hole beside it up to a lesion: gaps along lesions are no fat, but fat may reach them."""
+    box = bounding_box(kept)
+    assert box is not None
+    margin = int(LESION_MARGIN_MM / grid.spacing_mm[0]) + 2
+    wide = tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)
+    part = kept[wide]
+    if not (hole[wide] & ~part).any():
+        return kept
+    near = signed_distance(Volume(part, grid.crop((0, 0, 0), part.shape))) <= LESION_MARGIN_MM
+    result = kept.copy()
+    result[wide] |= hole[wide] & near
+    return result
 
 
 def _hull_of(fields: KidneyFields, outline: Outline, fat: FloatArray) -> FloatArray:
