@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .. import __version__
+from .. import __version__, review_reading
 from ..errors import OutputError
 from ..resources import resources
 from ..review import Absent, CaseReview, LesionReview
@@ -160,26 +160,31 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names: dict[str, Any] = {
-        name: getattr(page, name)
-        for name in (
-            "component_rows", "fact_names", "headlines", "lesion_checks", "missing_parts", "moved_mm", "ordered_phases",
-            "predicted_class", "study_checks", "trained_on_phantoms",
-        )
-    }  # fmt: skip
-    environment.globals.update(names, figures=figures, evidence_captions=evidence_captions)
-    for name in (
-        "present",
-        "percent",
-        "readable",
-        "verdict",
-        "centre_words",
-        "peak_words",
-        "phase_words",
-        "point_words",
-        "task_words",
-        "when_words",
-    ):
-        environment.filters[name] = getattr(page, name)
+    environment.globals.update(
+        component_rows=review_reading.component_rows,
+        evidence_captions=evidence_captions,
+        fact_names=page.fact_names,
+        figures=figures,
+        headlines=page.headlines,
+        lesion_checks=review_reading.lesion_checks,
+        missing_parts=page.missing_parts,
+        moved_mm=page.moved_mm,
+        ordered_phases=page.ordered_phases,
+        predicted_class=review_reading.predicted_class,
+        study_checks=review_reading.study_checks,
+        trained_on_phantoms=page.trained_on_phantoms,
+    )
+    environment.filters.update(
+        centre_words=page.centre_words,
+        peak_words=page.peak_words,
+        percent=review_reading.percent,
+        phase_words=review_reading.phase_words,
+        point_words=page.point_words,
+        present=review_reading.present,
+        readable=review_reading.readable,
+        task_words=review_reading.task_words,
+        verdict=review_reading.verdict,
+        when_words=review_reading.when_words,
+    )
     environment.tests["there"] = lambda part: not isinstance(part, Absent)
     return environment

@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from RenalCLIPCore.review import CaseReview, Centre, Point
+from RenalCLIPCore.review_reading import present
 
 from .CaseState import now
 from .CentreHistory import SAME_MM, CentreHistory
-from .Words import present
 from .WorkerPlan import Level, pointParams
 from .WorkerProtocol import ENDED, WorkerError
 

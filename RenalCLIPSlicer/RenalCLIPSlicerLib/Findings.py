@@ -5,8 +5,7 @@ from __future__ import annotations
 import zlib
 
 from RenalCLIPCore.review import LesionReview
-
-from .Words import percent, pointWords, present
+from RenalCLIPCore.review_reading import percent, position_words, present
 
 
 def findings(lesion: LesionReview, report: tuple[str, str] | None) -> dict[str, str]:
@@ -16,7 +15,7 @@ def findings(lesion: LesionReview, report: tuple[str, str] | None) -> dict[str, 
     if volume is not None:
         found["segmentation"] = f"{lesion.label}, {lesion.side}, {volume:.1f} ml"
     if centre is not None:
-        found["centre"] = pointWords(centre.lps_mm)
+        found["centre"] = position_words(centre.lps_mm)
     reading, masks = present(lesion.predicted), present(lesion.measured)
     predicted = present(reading.total) if reading else None
     measured = present(masks.total) if masks else None

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Union
 
 from RenalCLIPCore.review import Absent, Explanation, LesionReview, Measured, ReportDraft, Uncertainty, decode
+from RenalCLIPCore.review_reading import present
 
 from .CaseState import SECTIONS, EditedReport, Verdict, now
 from .Findings import findings
-from .Words import present
 from .WorkerPlan import Level
 from .WorkerProtocol import ENDED, WorkerError, withoutEvidence
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import slicer
 
+from RenalCLIPCore.review_reading import PHASES
+
 from .Parameters import Parameters
 from .SceneMarks import SceneMarks
 from .SceneMasks import SceneMasks
 from .SceneViews import SceneViews
-from .Words import PHASES
 
 ORDER = ("A", "V", "N", "D")
 LEVEL_HU, WIDTH_HU = 50.0, 500.0

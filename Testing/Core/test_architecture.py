@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).resolve().parents[2] / "RenalCLIPCore"
-FREE = {"errors", "review", "output", "progress", "resources"}
+FREE = {"errors", "review", "review_reading", "output", "progress", "resources"}
 ARROWS = {
     "imaging": set(),
     "text": set(),
@@ -73,8 +73,9 @@ def test_the_core_knows_no_host_and_no_vague_names():
         assert path.stem not in FORBIDDEN_NAMES
 
 
-def test_the_review_needs_the_standard_library_alone():
-    _, packages = imported(CORE / "review.py")
+@pytest.mark.parametrize("file", ["review.py", "review_reading.py", "errors.py"])
+def test_what_ships_inside_slicer_needs_the_standard_library_alone(file):
+    _, packages = imported(CORE / file)
     assert packages <= set(sys.stdlib_module_names) | {"__future__"}
 
 

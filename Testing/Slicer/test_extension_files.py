@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "RenalCLIPSlicer"
 LIBRARY = MODULE / "RenalCLIPSlicerLib"
-LIGHT = ("__init__.py", "errors.py", "review.py")
+LIGHT = ("__init__.py", "errors.py", "review.py", "review_reading.py")
 SCRIPTS = sorted(path for path in [MODULE / "RenalCLIPSlicer.py", *LIBRARY.rglob("*.py")])
 INSIDE = [*SCRIPTS, *(ROOT / "RenalCLIPCore" / name for name in LIGHT)]
 

@@ -6,26 +6,26 @@ import pytest
 from RenalCLIPSlicerLib.CentreHistory import CentreHistory
 from RenalCLIPSlicerLib.Findings import findings
 from RenalCLIPSlicerLib.Task import Task, durationWords
-from RenalCLIPSlicerLib.Words import (
-    componentRows,
-    lesionChecks,
-    lesionWords,
-    percent,
-    pointWords,
-    readable,
-    studyChecks,
-    verdictOf,
-    whenWords,
-)
+from RenalCLIPSlicerLib.Words import lesionWords
 
 from RenalCLIPCore.review import BinaryPrediction, TaskSpread, Uncertainty
+from RenalCLIPCore.review_reading import (
+    component_rows,
+    lesion_checks,
+    percent,
+    position_words,
+    readable,
+    study_checks,
+    verdict,
+    when_words,
+)
 from Testing.Core.exchange.reviews import absent_review, full_review
 from Testing.Slicer.fake_worker import centre
 
 
 def test_positions_are_written_towards_the_patients_sides():
-    assert pointWords((-96.34, 76.7, -120.84)) == "R 96.3, P 76.7, I 120.8 mm"
-    assert pointWords((5.0, -6.0, 7.0)) == "L 5.0, A 6.0, S 7.0 mm"
+    assert position_words((-96.34, 76.7, -120.84)) == "R 96.3, P 76.7, I 120.8 mm"
+    assert position_words((5.0, -6.0, 7.0)) == "L 5.0, A 6.0, S 7.0 mm"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_class_names_get_real_signs():
 
 def test_a_disagreement_in_points_is_marked():
     lesion = full_review().lesions[0]
-    rows = {row.letter: row for row in componentRows(lesion)}
+    rows = {row.letter: row for row in component_rows(lesion)}
     predicted = {item.component: item.classes[item.predicted].points for item in lesion.predicted.components}
     measured = {item.component: item.points for item in lesion.measured.components}
     for letter in set("RENL") & set(predicted) & set(measured):
@@ -50,16 +50,16 @@ def test_a_disagreement_in_points_is_marked():
     component = lesion.measured.components[0]
     other = replace(component, points=component.points % 3 + 1)
     apart = replace(lesion, measured=replace(lesion.measured, components=(other, *lesion.measured.components[1:])))
-    assert componentRows(apart)[0].agrees is False
-    assert any("disagree" in text for text in lesionChecks(apart))
+    assert component_rows(apart)[0].agrees is False
+    assert any("disagree" in text for text in lesion_checks(apart))
 
 
 def test_absent_parts_give_no_rows_and_no_findings():
     review = absent_review()
     for lesion in review.lesions:
-        assert componentRows(lesion) == []
+        assert component_rows(lesion) == []
         assert not {"malignancy", "R.E.N.A.L. predicted"} & set(findings(lesion, None))
-    assert isinstance(studyChecks(review), list)
+    assert isinstance(study_checks(review), list)
 
 
 def test_a_probability_near_its_threshold_is_pointed_out():
@@ -67,14 +67,14 @@ def test_a_probability_near_its_threshold_is_pointed_out():
     near = BinaryPrediction("malignancy", "malignant", "benign", 0.52, 0.5, "none")
     spread = Uncertainty((TaskSpread("malignancy", 0.01, 0.05, 0.02),), 8, 8, 3.0)
     close = replace(lesion, predicted=replace(lesion.predicted, malignancy=near, uncertainty=spread))
-    assert any("Malignancy lies within" in text for text in lesionChecks(close))
+    assert any("Malignancy lies within" in text for text in lesion_checks(close))
     far = replace(close, predicted=replace(close.predicted, malignancy=replace(near, probability=0.9)))
-    assert not any("Malignancy lies within" in text for text in lesionChecks(far))
+    assert not any("Malignancy lies within" in text for text in lesion_checks(far))
 
 
 def test_the_threshold_itself_counts_as_positive():
-    assert verdictOf(BinaryPrediction("m", "malignant", "benign", 0.5, 0.5, "")) == "malignant"
-    assert verdictOf(BinaryPrediction("m", "malignant", "benign", 0.49, 0.5, "")) == "benign"
+    assert verdict(BinaryPrediction("m", "malignant", "benign", 0.5, 0.5, "")) == "malignant"
+    assert verdict(BinaryPrediction("m", "malignant", "benign", 0.49, 0.5, "")) == "benign"
 
 
 def test_a_lesion_is_named_by_side_kind_and_size():
@@ -83,8 +83,8 @@ def test_a_lesion_is_named_by_side_kind_and_size():
 
 
 def test_times_are_given_in_utc_and_unknown_texts_as_they_are():
-    assert whenWords("2026-11-21T02:31:26+00:00") == "2026-11-21 02:31 UTC"
-    assert whenWords("yesterday") == "yesterday"
+    assert when_words("2026-11-21T02:31:26+00:00") == "2026-11-21 02:31 UTC"
+    assert when_words("yesterday") == "yesterday"
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (43, "45 s"), (60, "1 min"), (131, "2 min 10 s")])

@@ -7,7 +7,9 @@ from typing import Any
 
 import qt
 
-from ..Words import lesionWords, pointWords, present, whenWords
+from RenalCLIPCore.review_reading import position_words, present, when_words
+
+from ..Words import lesionWords
 from .Panel import Panel
 
 
@@ -149,10 +151,10 @@ class CentrePanel(Panel):
             return self.theme.soft(empty if self.case.state.masks.kind else "")
         centre = history.current
         if centre.source == "manual":
-            origin = f"chosen by {centre.by or 'a reader'}, {whenWords(centre.at)}"
+            origin = f"chosen by {centre.by or 'a reader'}, {when_words(centre.at)}"
         else:
             origin = "proposed by the segmentation"
-        words = f"<b>{escape(pointWords(centre.lps_mm))}</b>  {self.theme.soft(origin)}"
+        words = f"<b>{escape(position_words(centre.lps_mm))}</b>  {self.theme.soft(origin)}"
         first = present(lesion.centre_proposed)
         if first and centre.source == "manual":
             distance = sum((a - b) ** 2 for a, b in zip(first.lps_mm, centre.lps_mm)) ** 0.5

@@ -9,8 +9,8 @@ from typing import Any
 import qt
 
 from RenalCLIPCore.review import BinaryPrediction, RiskPrediction
+from RenalCLIPCore.review_reading import percent
 
-from ..Words import percent
 from .Theme import Theme
 
 MARGIN = 8

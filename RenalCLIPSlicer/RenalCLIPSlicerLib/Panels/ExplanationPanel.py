@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from RenalCLIPCore.review import Absent, Explanation
+from RenalCLIPCore.review_reading import percent, position_words, present
 
-from ..Words import percent, pointWords, present
 from .Panel import Panel
 
 OFF = "No overlay"
@@ -87,6 +87,6 @@ class ExplanationPanel(Panel):
             inside = (
                 item.share_in_lesion.absent if share is None else f"{percent(share)} of the map lies inside the lesion."
             )
-            text = f"{escape(item.task)}: strongest at {escape(pointWords(item.peak_lps_mm))}. {escape(inside)}"
+            text = f"{escape(item.task)}: strongest at {escape(position_words(item.peak_lps_mm))}. {escape(inside)}"
             text += f"<br>{self.theme.soft(item.method)}"
         self.ui.mapLabel.setText(text)

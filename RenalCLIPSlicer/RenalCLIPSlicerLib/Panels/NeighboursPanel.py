@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from RenalCLIPCore.review import Absent
+from RenalCLIPCore.review_reading import present, readable
 
-from ..Words import present, readable
 from .Panel import Panel
 from .Tables import fitHeight, item, prepare
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from html import escape
 
 from RenalCLIPCore.review import Absent, ComponentPrediction, LesionReview, MeasuredComponent
+from RenalCLIPCore.review_reading import ComponentRow, component_rows, percent, predicted_class, present, readable
 
-from ..Words import ComponentRow, componentRows, measuredWords, percent, predictedClass, present, readable
+from ..Words import measuredWords
 from .Panel import Panel
 from .Tables import fitHeight, item, prepare
 
@@ -25,7 +26,7 @@ class NephrometryPanel(Panel):
     def show(self) -> None:
         """Show the shown lesion's components, or why there are none."""
         lesion = self.case.state.lesionReview()
-        rows = componentRows(lesion) if lesion else []
+        rows = component_rows(lesion) if lesion else []
         self.ui.nephrometrySection.setVisible(lesion is not None)
         self.ui.nephrometryTable.setVisible(bool(rows))
         self._fill(rows)
@@ -39,7 +40,7 @@ class NephrometryPanel(Panel):
             apart = row.agrees is False
             colour = self.theme.high if apart else ""
             predicted, measured = row.predicted, row.measured
-            chosen = predictedClass(predicted)
+            chosen = predicted_class(predicted)
             points = f"{chosen.points} " if chosen and chosen.points else ""
             table.setItem(number, 0, item(row.letter, row.title, "", True))
             words = readable(chosen.name) if chosen else "–"

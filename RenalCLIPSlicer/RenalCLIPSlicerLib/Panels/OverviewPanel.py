@@ -8,8 +8,8 @@ from typing import Any
 import qt
 
 from RenalCLIPCore.review import LesionReview
+from RenalCLIPCore.review_reading import lesion_checks, percent, present, study_checks, verdict
 
-from ..Words import lesionChecks, percent, present, studyChecks, verdictOf
 from .Panel import Panel
 
 TILES = ("R.E.N.A.L.", "Malignancy", "Aggressiveness", "Recurrence")
@@ -60,7 +60,7 @@ class OverviewPanel(Panel):
             self.title.setText(f"<b>{escape(review.conclusion)}</b>")
         else:
             self._showLesion(lesion)
-        warnings = studyChecks(review) + (lesionChecks(lesion) if lesion else [])
+        warnings = study_checks(review) + (lesion_checks(lesion) if lesion else [])
         self.facts.setVisible(lesion is not None)
         self.checks.setVisible(bool(warnings))
         self.checks.setText(f"<b>Check first</b>{self.theme.lines(warnings)}")
@@ -124,7 +124,7 @@ def _probabilities(reading: Any) -> dict[str, tuple[str, str]]:
     for name, part in (("Malignancy", reading.malignancy), ("Aggressiveness", reading.aggressiveness)):
         binary = present(part)
         if binary:
-            remark = f"read as {verdictOf(binary)}, threshold {percent(binary.threshold)}"
+            remark = f"read as {verdict(binary)}, threshold {percent(binary.threshold)}"
             found[name] = (percent(binary.probability), remark)
     risk = present(reading.recurrence)
     if risk:

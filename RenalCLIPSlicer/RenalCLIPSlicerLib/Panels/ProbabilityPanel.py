@@ -7,8 +7,8 @@ from html import escape
 import qt
 
 from RenalCLIPCore.review import Absent
+from RenalCLIPCore.review_reading import percent, present, spreads, verdict
 
-from ..Words import percent, present, spreads, verdictOf
 from .Charts import Gauge
 from .Panel import Panel
 
@@ -50,6 +50,6 @@ class ProbabilityPanel(Panel):
             around = f" ± {100 * spread:.0f}" if spread else ""
             self.heads[task].setText(
                 f"<b>{task.capitalize()}</b>: {escape(binary.positive)} with probability "
-                f"<b>{percent(binary.probability)}</b>{escape(around)}; read as <b>{escape(verdictOf(binary))}</b>"
+                f"<b>{percent(binary.probability)}</b>{escape(around)}; read as <b>{escape(verdict(binary))}</b>"
             )
             self.notes[task].setText(f'<span style="font-size:small">{self.theme.soft(binary.calibration)}</span>')

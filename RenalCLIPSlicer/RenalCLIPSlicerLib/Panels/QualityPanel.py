@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from RenalCLIPCore.review import Absent, CaseReview, LesionReview
+from RenalCLIPCore.review_reading import percent, present, spreads, task_words, when_words
 
-from ..Words import percent, present, spreads, taskWords, whenWords
 from .Panel import Panel
 
 
@@ -54,7 +54,7 @@ def provenance(review: CaseReview) -> list[tuple[str, str]]:
     if masks:
         pairs.append(("Masks", f"{masks.model} ({masks.sha256[:12]}…)"))
     pairs.append(("Versions", f"RenalCLIP {source.core_version}, torch {source.libraries.get('torch', '–')}"))
-    pairs.append(("Read", whenWords(source.created)))
+    pairs.append(("Read", when_words(source.created)))
     return pairs
 
 
@@ -62,7 +62,7 @@ def _spread(part: object) -> str:
     if isinstance(part, Absent):
         return part.absent
     values = spreads(part)
-    return ", ".join(f"{taskWords(task)} {100 * value:.0f}" for task, value in values.items()) + " percentage points"
+    return ", ".join(f"{task_words(task)} {100 * value:.0f}" for task, value in values.items()) + " percentage points"
 
 
 def _distance(part: object) -> str:

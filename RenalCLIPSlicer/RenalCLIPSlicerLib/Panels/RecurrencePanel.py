@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from RenalCLIPCore.review import Absent
+from RenalCLIPCore.review_reading import present
 
-from ..Words import present
 from .Charts import SurvivalChart
 from .Panel import Panel
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from ..Words import present
+from RenalCLIPCore.review_reading import present
+
 from .Panel import Panel
 
 

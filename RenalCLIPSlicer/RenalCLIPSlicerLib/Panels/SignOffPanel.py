@@ -9,8 +9,9 @@ from typing import Any
 import ctk
 import qt
 
+from RenalCLIPCore.review_reading import when_words
+
 from ..Findings import findings
-from ..Words import whenWords
 from .Panel import Panel
 from .Tables import fitHeight, item, prepare
 
@@ -128,7 +129,7 @@ class SignOffPanel(Panel):
         table = self.ui.signOffTable
         table.setItem(row, 1, item(shown, shown, self.theme.quiet))
         self._boxes[row].setCurrentIndex(VERDICTS.index(verdict.verdict) if verdict and verdict.verdict else 0)
-        tip = escape(f"{verdict.verdict} by {verdict.by or 'a reader'}, {whenWords(verdict.at)}") if verdict else ""
+        tip = escape(f"{verdict.verdict} by {verdict.by or 'a reader'}, {when_words(verdict.at)}") if verdict else ""
         self._boxes[row].toolTip = tip
         if verdict and not self._comments[row].hasFocus():
             self._comments[row].setText(verdict.comment)

@@ -7,7 +7,8 @@ from typing import Any
 
 import ctk
 
-from ..Words import PHASES, SURE_PHASE, percent
+from RenalCLIPCore.review_reading import PHASES, SURE_PHASE, percent
+
 from .Panel import Panel
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from RenalCLIPCore.review import Absent, ZeroShotReading
+from RenalCLIPCore.review_reading import percent, present
 
-from ..Words import percent, present
 from .Panel import Panel
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from RenalCLIPCore import review as r
+from RenalCLIPCore import review_reading
 from RenalCLIPCore.exchange import figures, page
 from Testing.Core.exchange.reviews import COMPONENTS, full_lesion, full_review, measured_component, recurrence
 
@@ -85,13 +86,13 @@ def test_texts_in_figures_are_escaped():
     [(0.0, "0 %"), (0.004, "< 1 %"), (0.5, "50 %"), (0.994, "> 99 %"), (1.0, "100 %"), (float("nan"), "–")],
 )
 def test_no_possibility_is_rounded_away(value, words):
-    assert page.percent(value) == words
+    assert review_reading.percent(value) == words
 
 
 def test_class_names_get_signs_without_losing_their_numbers():
-    assert page.readable(">4 to <7 cm") == ">\u202f4 to <\u202f7 cm"
-    assert page.readable("<=4 mm") == "≤\u202f4 mm"
-    assert page.readable("a < b") == "a < b"
+    assert review_reading.readable(">4 to <7 cm") == ">\u202f4 to <\u202f7 cm"
+    assert review_reading.readable("<=4 mm") == "≤\u202f4 mm"
+    assert review_reading.readable("a < b") == "a < b"
 
 
 @pytest.mark.parametrize(
@@ -101,23 +102,23 @@ def test_class_names_get_signs_without_losing_their_numbers():
 def test_agreement_is_by_points_and_for_the_suffix_by_name(letter, points, label, agrees):
     masks = r.Measured((measured_component(letter, 1.0, "mm", points, label, 0.1),), r.Absent("one component"))
     reading = replace(full_lesion().predicted, components=COMPONENTS)
-    rows = page.component_rows(replace(full_lesion(), predicted=reading, measured=masks))
+    rows = review_reading.component_rows(replace(full_lesion(), predicted=reading, measured=masks))
     assert {row.letter: row.agrees for row in rows if row.measured} == {letter: agrees}
 
 
 def test_the_table_holds_every_component_that_is_known_from_either_side_in_the_order_of_the_score():
     lesion = full_lesion()
-    assert [row.letter for row in page.component_rows(lesion)] == ["R", "E", "N", "A", "L", "h"]
+    assert [row.letter for row in review_reading.component_rows(lesion)] == ["R", "E", "N", "A", "L", "h"]
     only_masks = replace(lesion, predicted=r.Absent("no bundle"))
-    assert [row.letter for row in page.component_rows(only_masks)] == ["R", "E", "N", "A", "L", "h"]
-    assert page.component_rows(replace(only_masks, measured=r.Absent("no mask"))) == []
-    assert page.component_rows(lesion)[0].spread == 0.05
+    assert [row.letter for row in review_reading.component_rows(only_masks)] == ["R", "E", "N", "A", "L", "h"]
+    assert review_reading.component_rows(replace(only_masks, measured=r.Absent("no mask"))) == []
+    assert review_reading.component_rows(lesion)[0].spread == 0.05
 
 
 def test_times_are_written_in_utc_and_odd_ones_as_they_are():
-    assert page.when_words("2025-03-04T12:20:30+02:00") == "2025-03-04 10:20 UTC"
-    assert page.when_words("yesterday") == "yesterday"
-    assert page.when_words("0001-01-01T00:00:00+14:00") == "0001-01-01T00:00:00+14:00"
+    assert review_reading.when_words("2025-03-04T12:20:30+02:00") == "2025-03-04 10:20 UTC"
+    assert review_reading.when_words("yesterday") == "yesterday"
+    assert review_reading.when_words("0001-01-01T00:00:00+14:00") == "0001-01-01T00:00:00+14:00"
 
 
 def test_phases_stand_in_the_order_of_the_examination():
