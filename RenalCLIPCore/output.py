@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from .errors import OutputError
 
@@ -28,6 +31,7 @@ def staged(folder: Path, last: str = "") -> Iterator[Path]:
     Raises:
         OutputError: The folder cannot be made or written, or holds a folder of somebody else's in an entry's place.
     """
+    check_name(folder)
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,13 +46,16 @@ def staged(folder: Path, last: str = "") -> Iterator[Path]:
         for entry in entries:
             if not ours and (folder / entry.name).is_dir():
                 raise OutputError(f"The output folder holds a folder {entry.name!r} of another origin; choose another.")
-        _publish(entries, folder, last)
+        with undisturbed():
+            _publish(entries, folder, last)
+            shutil.rmtree(stage, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"Writing to the output folder failed ({error.strerror or error}).") from error
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        release(lock)
-        _remove_empty(folder, made)
+        with undisturbed():
+            shutil.rmtree(stage, ignore_errors=True)
+            release(lock)
+            _remove_empty(folder, made)
 
 
 @contextmanager
@@ -58,13 +65,46 @@ def beside(folder: Path, mode: int = 0o777) -> Iterator[Path]:
     Raises:
         OSError: It cannot be made.
     """
+    check_name(folder)
     clear_abandoned(folder.parent)
     stage, lock = _make_stage(folder.parent, mode)
     try:
         yield stage
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        release(lock)
+        with undisturbed():
+            shutil.rmtree(stage, ignore_errors=True)
+            release(lock)
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that is no text: the image library ends the program over one.
+
+    Raises:
+        OutputError: As said.
+    """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise OutputError("The name of the output folder is not valid text (UTF-8); choose another.") from error
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold interrupts back until the block ends (in the main thread; others get none)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda *received: held.append(received))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for received, _ in held:
+            signal.raise_signal(received)
 
 
 def clear_abandoned(folder: Path) -> list[str]:

@@ -7,9 +7,7 @@ decides which slices belong together.
 from __future__ import annotations
 
 import hashlib
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import GeometryError, InputError
+from ..errors import GeometryError, InputError, RenalCLIPError
 from .dicom_limits import check_codestream, check_inflated, inflated_file
 from .dicom_tags import READ_TAGS, FrameTags, moment_s, number, numbers, text, whole
 from .volume import Float3
@@ -39,11 +37,6 @@ _NO_AGENT = {"", "NO", "NONE", "N", "OFF", "0", "NO CONTRAST", "WITHOUT", "OHNE"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _IMPLICIT = "1.2.840.10008.1.2"
 _UNCOMPRESSED = {_IMPLICIT, "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
-# Whatever a damaged or foreign file can make the third-party reader raise.
-_READER_ERRORS = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, EOFError, OSError, RecursionError,
-    NotImplementedError, RuntimeError, MemoryError, struct.error, zlib.error,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -181,7 +174,9 @@ def read_slices(path: Path, what: str = "The file") -> tuple[Slice, ...] | NotCt
             check_inflated(stream, size, what)
             dataset, left = _read_header(stream, size)
             return _slices(dataset, path, left, what)
-    except _READER_ERRORS as error:
+    except RenalCLIPError:
+        raise
+    except Exception as error:  # the third-party reader raises errors of any type on damaged files
         raise InputError(f"{what} is a truncated or damaged DICOM file; copy it again or remove it.") from error
 
 
@@ -203,7 +198,9 @@ def read_pixels(path: Path, frames: Sequence[int], what: str = "the DICOM file")
             if int(dataset.get("NumberOfFrames") or 1) == 1:
                 return [dataset.pixel_array]
             return list(iter_pixels(dataset, indices=list(frames)))
-        except _READER_ERRORS as error:
+        except RenalCLIPError:
+            raise
+        except Exception as error:  # as above, and each decoder its own
             raise InputError(
                 f"The pixels of {what} cannot be decoded; the file may be truncated or damaged, or compressed in "
                 "a way that this installation cannot read. Copy it again, or convert it to uncompressed DICOM."

@@ -359,12 +359,17 @@ def _reader(path: Path, what: str) -> sitk.ImageFileReader:
     import SimpleITK as sitk
 
     try:
+        str(path).encode()
         if not path.is_file():
             raise InputError(f"{what} cannot be read: there is no such file, or it is no plain file.")
         stored = check_data_files(path, what)
         check_declared_spacing(path, what)
     except OSError as error:
         raise InputError(f"{what} cannot be read ({error.strerror}); check name and permissions.") from error
+    except UnicodeEncodeError as error:  # the image library ends the program over such a name
+        raise InputError(
+            f"{what} has a name, or lies in a folder, that is not valid text (UTF-8); rename it."
+        ) from error
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

@@ -29,7 +29,7 @@ def case(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(phantom_case, "COLUMNS", 64)
         patch.setattr(phantom_case, "SLICE_MM", 10.0)
-        volumes, labels, _ = phantom_case.make_phantom(phases="AV")
+        volumes, labels, _ = phantom_case.make_phantom(phases="A")
     study, masks = phantom_case.write_phantom_study(folder / "study", volumes, labels)
     write_bundle(folder / "bundle", toy_contents())
     return [str(study.folder), "--bundle", str(folder / "bundle"), "--segmentation", str(masks), *QUICK]
@@ -187,10 +187,20 @@ def test_somebody_elses_folder_in_the_output_is_refused_and_kept(case, tmp_path,
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_names_that_no_encoding_holds_are_printed_with_escapes(case, tmp_path):
-    out = os.fsencode(tmp_path) + "/\udcff-肾".encode("utf-8", "surrogateescape")
-    command = [sys.executable, "-m", "RenalCLIPCore.cli", "review", *case, "--out", os.fsdecode(out)]
+def test_names_that_are_no_text_are_one_message(case, tmp_path, capsys):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff-odd")
+    assert main(["review", *case, "--out", odd]) == 2
+    os.mkdir(odd)
+    shutil.copy(f"{case[0]}/A.nrrd", f"{odd}/A.nrrd")
+    assert (
+        main(["review", f"{odd}/A.nrrd", "--phase", f"A={odd}/A.nrrd", *case[1:], "--out", str(tmp_path / "out")]) == 2
+    )
+    error = capsys.readouterr().err
+    assert error.count("UTF-8") == error.count("\n") == 2
+
+
+def test_an_output_whose_name_the_terminal_lacks_is_printed_with_escapes(tmp_path):
+    command = [sys.executable, "-m", "RenalCLIPCore.cli", "bundle", "show", str(tmp_path / "肾")]
     done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert b"Traceback" not in done.stderr
-    assert b"\\udcff" in done.stdout
+    assert done.returncode == 2
+    assert b"\\u80be" in done.stderr
