@@ -15,6 +15,7 @@ from .volume import Geometry, Volume, read_geometry, read_volume
 
 STUDY_FILE = "study.json"
 STUDY_VERSION = "1.0"
+MAX_STUDY_BYTES = 16 << 20
 
 
 class Phase(StrEnum):
@@ -131,6 +132,8 @@ def read_study(folder: Path) -> Study:
     """
     path = folder / STUDY_FILE
     try:
+        if path.stat().st_size > MAX_STUDY_BYTES:
+            raise InputError(f"{STUDY_FILE} is larger than {MAX_STUDY_BYTES >> 20} MB; import the images again.")
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{STUDY_FILE} was not found; import the images first with 'renalclip import'.") from error
@@ -138,13 +141,13 @@ def read_study(folder: Path) -> Study:
         raise InputError(f"{STUDY_FILE} is not valid JSON; import the images again.") from error
     try:
         if document["version"] != STUDY_VERSION:
-            raise InputError(f"{STUDY_FILE} has version {document['version']!r}; this program reads {STUDY_VERSION}.")
+            raise InputError(f"{STUDY_FILE} has another version; this program reads {STUDY_VERSION}.")
         phases = [_decode_phase(item, folder) for item in document["phases"]]
         notes = tuple(str(note) for note in document.get("notes", ()))
         identifiers = document.get("identifiers")
         study_id = str(document["study_id"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{STUDY_FILE} is malformed ({error}); import the images again.") from error
+        raise InputError(f"{STUDY_FILE} is malformed ({type(error).__name__}); import the images again.") from error
     if identifiers is not None and not isinstance(identifiers, dict):
         raise InputError(f"{STUDY_FILE} is malformed (identifiers); import the images again.")
     return Study(folder, study_id, {item.phase: item for item in phases}, notes, identifiers)

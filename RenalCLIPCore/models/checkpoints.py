@@ -106,7 +106,10 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _is_tensor(key: Any, value: Any) -> bool:
-    return isinstance(key, str) and isinstance(value, Tensor) and value.layout is torch.strided
+    """Whether an entry is a dense tensor with all its elements in the file (one element can pose as many)."""
+    if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout is not torch.strided:
+        return False
+    return not value.is_quantized and value.untyped_storage().nbytes() >= value.numel() * value.element_size()
 
 
 def _recognise(tensors: Mapping[str, Tensor], source: str) -> CheckpointKind:

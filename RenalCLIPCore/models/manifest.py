@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -17,6 +18,7 @@ from ..errors import BundleError
 FORMAT_VERSION: Literal["1.0"] = "1.0"
 MANIFEST_FILE = "bundle.yaml"
 MAX_MANIFEST_BYTES = 4 << 20
+MAX_ROI_VOXELS = 1 << 25
 
 Words = Annotated[str, Field(min_length=1, max_length=4000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
@@ -54,6 +56,8 @@ class Preprocessing(_Part):
             raise ValueError("window_hu must rise")
         if any(crop < 1 or crop > full or full > 1024 for crop, full in zip(self.input_shape, self.shape, strict=True)):
             raise ValueError("input_shape must be positive and fit into shape, and shape into 1024")
+        if math.prod(self.shape) > MAX_ROI_VOXELS:
+            raise ValueError(f"shape must have at most {MAX_ROI_VOXELS} voxels")
         return self
 
 
