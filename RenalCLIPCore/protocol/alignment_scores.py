@@ -81,7 +81,7 @@ def score_retrieval(
         for count in RANKS:
             hits = (places <= count).astype(float)
             i = interval(lambda w, h=hits: (w * h).sum(-1) / w.sum(-1), weights)  # type: ignore[misc]
-            chance = count / len(hits)
+            chance = min(count / len(hits), 1.0)
             measure = f"{words} R@{count}"
             found.append(AlignmentScore(cohort, "retrieval", measure, len(hits), i.value, i.low, i.high, chance))
     return found
