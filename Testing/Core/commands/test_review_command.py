@@ -76,7 +76,8 @@ def test_dicom_becomes_a_review_without_patient_data(dicom, masks, bundle, phant
         assert (tmp_path / "out" / item.file).is_file()
     for path in (tmp_path / "out").rglob("*"):
         if path.suffix in (".json", ".html"):
-            assert not re.search("DOE|JANE|4711", path.read_text(encoding="utf-8"))
+            text = re.sub("base64,[A-Za-z0-9+/=]+", "", path.read_text(encoding="utf-8"))  # any letters occur in there
+            assert not re.search("DOE|JANE|4711", text)
     again = review(tmp_path / "again", tmp_path / "out" / "study", "--bundle", bundle, "--segmentation", masks)
     assert again == 0
     assert read_review(tmp_path / "again" / "review.json").primary.centre_used.lps_mm == pytest.approx(
