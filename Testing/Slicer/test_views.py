@@ -54,7 +54,7 @@ def test_patients_right_is_at_the_left_of_axial_and_coronal_slices(driver):
         left = QtGui.qGray(image.pixel(image.width() // 2 - 40, row))
         right = QtGui.qGray(image.pixel(image.width() // 2 + 40, row))
         assert left > right + 50, name
-    assert slicer.app.layoutManager().sliceViewNames() == ("Red", "Green", "Yellow")
+    assert {"Red", "Green", "Yellow"} <= set(slicer.app.layoutManager().sliceViewNames())
 
 
 def test_letters_follow_the_slices_geometry(driver):

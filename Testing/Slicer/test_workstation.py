@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -56,8 +57,13 @@ def click(driver, button):
 
 
 def children():
-    """Processes that this one started."""
-    return [item for item in psutil.Process().children(recursive=True) if item.status() != psutil.STATUS_ZOMBIE]
+    """The workers' processes that this one started, with all that they started; others belong to other tests."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE and any("StartWorker" in part for part in child.cmdline()):
+                found += [child, *child.children(recursive=True)]
+    return found
 
 
 def centre_ras(widget):
