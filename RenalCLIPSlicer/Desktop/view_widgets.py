@@ -74,8 +74,7 @@ class qMRMLThreeDView(StandIn, RenderedView):
         view.set_background_gradient_color([38, 42, 51], [80, 88, 105])
 
     def _draw_over(self, painter: QtGui.QPainter) -> None:
-        node = self._view.get_view_node()
-        draw_texts(painter, self.rect, corner_texts(f"{node.GetLayoutLabel() or ''} 3-D".strip(), None))
+        draw_texts(painter, self.rect, corner_texts("3-D", None))
 
     def mrmlViewNode(self) -> slicer.vtkMRMLViewNode:
         return self._view.get_view_node()
