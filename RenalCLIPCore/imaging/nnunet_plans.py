@@ -130,7 +130,15 @@ def _check_preparation(configuration: Mapping[str, Any]) -> None:
         function, arguments = f"resampling_fn_{kind}", f"resampling_fn_{kind}_kwargs"
         known = configuration.get(function)
         _require(isinstance(known, str) and known in _RESAMPLING, function)
-        _require(isinstance(configuration.get(arguments), dict), arguments)
+        given = configuration.get(arguments)
+        _require(isinstance(given, dict) and _is_resampling(given, kind == "seg"), arguments)
+
+
+def _is_resampling(given: Mapping[str, Any], labels: bool) -> bool:
+    """Whether a resampling's arguments are plain and say of labels, and of nothing else, that they are labels."""
+    orders = [given[key] for key in ("order", "order_z") if key in given]
+    plain = all(value is None or isinstance(value, (bool, int, float, str)) for value in given.values())
+    return plain and given.get("is_seg", labels) is labels and all(_is_whole(n) and 0 <= n <= 5 for n in orders)
 
 
 def _check_intensities(properties: Any, configuration: Mapping[str, Any]) -> None:

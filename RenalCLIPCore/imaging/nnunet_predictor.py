@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -198,9 +199,11 @@ class Runner:
 
 @contextlib.contextmanager
 def _plans_fit(name: str) -> Iterator[None]:
-    """Turn what the network library raises over plans that it cannot follow into one message."""
+    """Turn what the network library raises over plans that it cannot follow into one message; its hints are dropped."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except _LIBRARY_ERRORS as error:
         raise SegmentationModelError(
             f"The weights of {name} do not fit the network that plans.json describes, or it cannot be run."

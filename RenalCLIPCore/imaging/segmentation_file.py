@@ -80,7 +80,10 @@ def slicer_segments(path: Path) -> dict[int, str]:
     reader.SetFileName(str(path))
     with native_silence():
         reader.ReadImageInformation()
-    header = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    try:
+        header = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    except (TypeError, RuntimeError) as error:  # keys that are no text
+        raise InputError(f"{_WHAT} has a damaged segment table; export it from Slicer as a label map.") from error
     layers = {value for key, value in header.items() if key.endswith("_Layer")}
     if len(layers) > 1:
         raise InputError(f"{_WHAT} holds overlapping segments; export it from Slicer as one label map.")

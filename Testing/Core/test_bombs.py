@@ -162,6 +162,7 @@ def test_plans_that_reach_other_code_through_a_library_are_refused(tmp_path, nam
         ("normalization_schemes", ["os"]),
         ("resampling_fn_data", "/etc/passwd"),
         ("resampling_fn_seg_kwargs", None),
+        ("resampling_fn_probabilities_kwargs", {"is_seg": True, "order": 1}),
         ("preprocessor_name", "x"),
         ("inherits_from", "3d_fullres"),
     ],

@@ -20,7 +20,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+# pools of threads do not survive a fork
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
 
 from . import child, judge
