@@ -23,6 +23,7 @@ _HEADER_BYTES = 1 << 20
 _MOST_PACKED = 1100  # deflate packs at most 1032 to 1
 _SLACK = 1 << 16
 _LONGEST_LINE = 2000
+_MOST_DIMENSIONS = 8
 _DATA_FILE = re.compile(rb"^(?:data ?file:|ElementDataFile\s*=)[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _SILENCE = threading.Lock()
 
@@ -63,11 +64,21 @@ def check_lines(path: Path, what: str) -> None:
     if path.name.lower().endswith((".nii", ".nii.gz")):
         return
     for line in _header(path).splitlines():
-        key, separator, value = line.partition(b":")
+        _, separator, value = line.partition(b":")
         plain = not separator or not value.startswith(b"=")  # not a free NRRD key with its value
-        sizes = key.strip().lower() in (b"sizes", b"dimension") and not re.fullmatch(rb"[ \t\d]{1,200}", value)
-        if (plain and len(line) > _LONGEST_LINE) or len(line) > _SLACK or sizes:
+        if (plain and len(line) > _LONGEST_LINE) or len(line) > _SLACK or not _counts_are_sane(line):
             raise InputError(f"{what} is no image that can be read (NIfTI, NRRD or MetaImage).")
+
+
+def _counts_are_sane(line: bytes) -> bool:
+    """Whether a line that gives the number of dimensions or of voxels holds whole numbers that a C parser can take."""
+    found = re.match(rb"\s*(NDims|DimSize|sizes|dimension)\s*[:=](.*)", line, re.IGNORECASE)
+    if not found:
+        return True
+    counts = found.group(2).split()
+    if not counts or len(counts) > _MOST_DIMENSIONS or not all(re.fullmatch(rb"\d{1,10}", count) for count in counts):
+        return False
+    return found.group(1).lower() in (b"dimsize", b"sizes") or (len(counts) == 1 and int(counts[0]) <= _MOST_DIMENSIONS)
 
 
 def check_announced(size: tuple[int, ...], voxel_bytes: int, stored: int, what: str) -> None:
