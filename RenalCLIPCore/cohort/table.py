@@ -11,6 +11,7 @@ centre_x_lps_mm, _y_, _z_ lesion centre, LPS patient coordinates in millimetres 
 volume_n, _a, _v, _d      volume file per phase, relative to the table's folder     phase not acquired
 label_map                 label map (kidney 1, tumour 2, cyst 3)                    none
 renal_r ... renal_l       R.E.N.A.L. class (see :data:`TASK_CLASSES`), 0, 1 or 2    not known
+renal_h                   suffix h: 1 touches the main renal vessels, else 0        not known
 malignancy                0 benign, 1 malignant                                     not known
 aggressiveness            0 indolent, 1 aggressive                                  indeterminate
 density ... calcification what is seen of the lesion (see :data:`DESCRIPTOR_CLASSES`)     not described
@@ -58,6 +59,9 @@ TASK_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
     "malignancy": ("benign", "malignant"),
     "aggressiveness": ("indolent", "aggressive"),
 }
+# The suffix of the R.E.N.A.L. score, which most tables do not label.
+SUFFIX_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {"renal_h": ("not hilar", "hilar")}
+EVERY_TASK_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {**TASK_CLASSES, **SUFFIX_CLASSES}
 # What a reader sees of the lesion. Native density below 25, 25 to 40, above 40 HU; enhancement above native below 20,
 # 50, 90 HU (delayed: 30, 55); texture by its standard deviation below 8, 13, 20 HU; share of necrosis below 3, 12 %, of
 # fat below 10 %.
@@ -72,7 +76,7 @@ DESCRIPTOR_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
     "margin": ("smooth", "lobulated", "irregular"),
     "calcification": ("none", "present"),
 }
-LABEL_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {**TASK_CLASSES, **DESCRIPTOR_CLASSES}
+LABEL_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {**EVERY_TASK_CLASSES, **DESCRIPTOR_CLASSES}
 ENDPOINTS: Final = ("rfs", "dss", "os")
 SPLITS: Final = ("training", "validation", "test")
 SIDES: Final = ("left", "right")

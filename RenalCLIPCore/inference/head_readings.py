@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.floating[Any]]
 
-NEPHROMETRY = {"renal_r": "R", "renal_e": "E", "renal_n": "N", "renal_a": "A", "renal_l": "L"}
+NEPHROMETRY = {"renal_r": "R", "renal_e": "E", "renal_n": "N", "renal_a": "A", "renal_l": "L", "renal_h": "h"}
 SUFFIXES = {"anterior": "a", "posterior": "p", "neither": "x"}
 _SCORED = ("R", "E", "N", "L")
 
@@ -39,7 +39,7 @@ def components(bundle: Bundle, output: NetworkOutput) -> tuple[ComponentPredicti
 
 
 def total(found: tuple[ComponentPrediction, ...] | Absent) -> NephrometryTotal | Absent:
-    """Sum of the points of the most probable classes of R, E, N and L, with the suffix of A.
+    """Sum of the points of the most probable classes of R, E, N and L, with the suffixes of A and h.
 
     The probabilities of low (4 to 6), moderate (7 to 9) and high (10 to 12) complexity are those of the sum of
     independent components.
@@ -54,6 +54,8 @@ def total(found: tuple[ComponentPrediction, ...] | Absent) -> NephrometryTotal |
     score = sum(item.classes[item.predicted].points for item in scored)
     face = by_letter.get("A")
     suffix = SUFFIXES.get(face.classes[face.predicted].name, "") if face else ""
+    hilum = by_letter.get("h")
+    suffix += "h" if hilum and hilum.classes[hilum.predicted].name == "hilar" else ""
     return NephrometryTotal(score, f"{score}{suffix}", complexity(score), complexity_probabilities(scored))
 
 

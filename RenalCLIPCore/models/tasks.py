@@ -39,6 +39,7 @@ TASKS: dict[str, TaskDefinition] = {
             (1, 2, 3),
             "L",
         ),
+        TaskDefinition("renal_h", ("not hilar", "hilar"), (), "h"),
         TaskDefinition("malignancy", ("benign", "malignant")),
         TaskDefinition("aggressiveness", ("indolent", "aggressive")),
         TaskDefinition("rfs", ()),

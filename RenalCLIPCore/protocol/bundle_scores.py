@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..cohort.table import TASK_CLASSES, CohortRow
+from ..cohort.table import EVERY_TASK_CLASSES, TASK_CLASSES, CohortRow
 from ..errors import UndefinedMeasureError
 from ..evaluation import classification, survival
 from ..evaluation.bootstrap import Interval, interval, patient_resamples
@@ -126,7 +126,7 @@ def _cell(score: Score | None, task: str, measure: str, reader: str) -> str:
 
 
 def _is_known(task: str, row: CohortRow) -> bool:
-    if task in TASK_CLASSES:
+    if task in EVERY_TASK_CLASSES:
         return task in row.labels
     return task in row.follow_up and row.labels.get("malignancy") == 1
 
@@ -149,12 +149,12 @@ def _interval(measure: Callable[[Array], Array], weights: Array) -> Interval | N
 def _measures(
     task: str, rows: Sequence[CohortRow], values: Array, *, calibrated: bool
 ) -> dict[str, Callable[[Array], Array]]:
-    if task not in TASK_CLASSES:
+    if task not in EVERY_TASK_CLASSES:
         months = np.array([row.follow_up[task].months for row in rows])
         event = np.array([row.follow_up[task].event for row in rows])
         return {"Harrell's C": lambda w: survival.weighted_concordance(months, event, values[:, 0], w)}
     labels = np.array([row.labels[task] for row in rows])
-    if len(TASK_CLASSES[task]) > 2:
+    if len(EVERY_TASK_CLASSES[task]) > 2:
         return {"macro AUROC": lambda w: classification.weighted_macro_auroc(labels, values, w)}
     positive = values[:, -1]
     measures: dict[str, Callable[[Array], Array]] = {

@@ -3,72 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from ..cohort.augmentation import Augmentation
-from ..cohort.table import DESCRIPTOR_CLASSES, TASK_CLASSES
 from ..errors import ConfigurationError
 from ..resources import resources
+from .fine_tuning_stages import MultitaskConfiguration, SurvivalConfiguration, TaskConfiguration
 from .pretraining_stages import ClipConfiguration, ImageConfiguration, MntpConfiguration, SimcseConfiguration
-from .stage import CONFIGURATION_FILE, Encoder, Heads, Positive, Stage
+from .stage import CONFIGURATION_FILE, Stage
 
-SURVIVAL_TASK = "rfs"
-CENTRE_DENSITY = "centre_density"
 _MAX_BYTES = 1 << 20
-
-
-class MultitaskConfiguration(Stage):
-    """Supervised training of one encoder with a head per task, one random available phase per patient and step.
-
-    Attributes:
-        descriptors: What is seen of the lesion, learnt beside the tasks by linear heads; they shape the features and
-            are not exported.
-        tasks: Classification tasks, and ``rfs`` for recurrence-free survival (malignant cases only).
-        centre_density: Whether a linear head also learns the density around the centre of the very region that is seen
-            (no label is needed, not exported); its weight is named ``centre_density``.
-        weights: Weight of a task's loss, 1 where not given.
-        class_weights: Whether the cross-entropy weighs classes by the inverse of their frequency in the training split.
-        balance: Tasks whose classes the sampler balances; empty samples every row once per epoch.
-        survival_ties: How the Cox partial likelihood treats tied event times.
-        freeze_encoder: Whether only the heads are trained, on the encoder that the run starts from.
-        encoder: See there.
-        heads: See there.
-        augmentation: See ``cohort.augmentation``.
-    """
-
-    stage: Literal["multitask"] = "multitask"
-    tasks: tuple[str, ...] = (*TASK_CLASSES, SURVIVAL_TASK)
-    descriptors: tuple[str, ...] = ()
-    centre_density: bool = False
-    weights: dict[str, Positive] = Field(default_factory=dict)
-    class_weights: bool = False
-    balance: tuple[str, ...] = ("malignancy", "aggressiveness")
-    survival_ties: Literal["efron", "breslow"] = "efron"
-    freeze_encoder: bool = False
-    encoder: Encoder = Encoder()
-    heads: Heads = Heads()
-    augmentation: Augmentation = Augmentation()
-
-    @model_validator(mode="after")
-    def _known_tasks(self) -> Self:
-        known = (*TASK_CLASSES, SURVIVAL_TASK)
-        if not self.tasks or len(set(self.tasks)) != len(self.tasks):
-            raise ValueError("tasks must name at least one task, each once")
-        for name in (*self.tasks, *self.balance):
-            if name not in known:
-                raise ValueError(f"unknown task {name!r}; known are {', '.join(known)}")
-        for name in self.descriptors:
-            if name not in DESCRIPTOR_CLASSES or self.descriptors.count(name) > 1:
-                raise ValueError(f"unknown or repeated descriptor {name!r}; known are {', '.join(DESCRIPTOR_CLASSES)}")
-        trained = (*self.tasks, *self.descriptors, *([CENTRE_DENSITY] if self.centre_density else []))
-        for name in self.weights:
-            if name not in trained:
-                raise ValueError(f"a weight is given for {name!r}, which is not trained")
-        return self
-
 
 STAGES: dict[str, type[Stage]] = {
     "image": ImageConfiguration,
@@ -76,6 +22,8 @@ STAGES: dict[str, type[Stage]] = {
     "simcse": SimcseConfiguration,
     "clip": ClipConfiguration,
     "multitask": MultitaskConfiguration,
+    "task": TaskConfiguration,
+    "survival": SurvivalConfiguration,
 }
 
 

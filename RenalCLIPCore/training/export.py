@@ -20,7 +20,8 @@ from ..models.encoder import RenalEncoder
 from ..models.feature_statistics import fit_feature_statistics
 from ..models.manifest import Architecture, BundleManifest, Preprocessing
 from . import checkpoints
-from .configuration import SURVIVAL_TASK, MultitaskConfiguration, load_configuration
+from .configuration import load_configuration
+from .fine_tuning_stages import SURVIVAL_TASK, MultitaskConfiguration
 from .learnt import Learnt, embeddings, facts, predict_rows, round_to_half, stored
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE

@@ -21,8 +21,9 @@ from ..models.text_features import FEATURES_FILE, read_text_features
 from ..text.prompts import zero_shot_prompts
 from .alignment import AlignmentModel
 from .checkpoints import load_trained_state
-from .configuration import SURVIVAL_TASK, MultitaskConfiguration, load_configuration
+from .configuration import load_configuration
 from .export import BundleWords, Progress, best_content, best_model, now, numbers
+from .fine_tuning_stages import SURVIVAL_TASK, MultitaskConfiguration
 from .learnt import Learnt, embeddings, facts, predict_rows, round_to_half, stored
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..cohort.dataset import MISSING, RoiDataset, every_phase
 from ..cohort.roi_store import RoiStore
-from ..cohort.table import TASK_CLASSES, CohortRow
+from ..cohort.table import EVERY_TASK_CLASSES, TASK_CLASSES, CohortRow
 from ..errors import UndefinedMeasureError
 from ..evaluation.classification import youden_threshold
 from ..evaluation.survival import baseline_cumulative_hazard, kaplan_meier
@@ -22,7 +22,7 @@ from ..models.feature_statistics import FeatureStatistics, fit_feature_statistic
 from ..models.manifest import OutOfDistributionRule, Risk, Task
 from ..models.tasks import TASKS
 from .calibration import fit_temperature
-from .configuration import SURVIVAL_TASK
+from .fine_tuning_stages import SURVIVAL_TASK
 from .prediction import Array, Predictions, predict, softmax
 from .tasks import survival_rows
 
@@ -52,7 +52,7 @@ class Learnt:
         temperature = fit_temperature(logits, labels[known])
         entry = Task(
             name=name,
-            classes=TASK_CLASSES[name],
+            classes=EVERY_TASK_CLASSES[name],
             points=definition.points,
             hidden=hidden,
             temperature=temperature,

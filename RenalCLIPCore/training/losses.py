@@ -40,7 +40,8 @@ def cox_loss(risk: Tensor, months: Tensor, event: Tensor, ties: Ties = "efron") 
     event = event.bool()
     if not bool(event.any()):
         return None
-    risk = risk.float()
+    # in single precision at least; whoever gives doubles gets doubles
+    risk = risk.to(torch.promote_types(risk.dtype, torch.float32))
     # a shift changes nothing in the likelihood and keeps the exponentials in range
     hazard = torch.exp(risk - risk.max().detach())
     total = risk.new_zeros(())
@@ -48,7 +49,7 @@ def cox_loss(risk: Tensor, months: Tensor, event: Tensor, ties: Ties = "efron") 
         dying = event & (months == time)
         count = int(dying.sum())
         at_risk = hazard[months >= time].sum()
-        share = torch.arange(count, device=risk.device) / count if ties == "efron" else hazard.new_zeros(count)
+        share = torch.arange(count, device=risk.device).to(risk) / count if ties == "efron" else hazard.new_zeros(count)
         denominators = at_risk - share * hazard[dying].sum()
         total = total + torch.log(denominators).sum() - (risk[dying] - risk.max().detach()).sum()
     return total / event.sum()

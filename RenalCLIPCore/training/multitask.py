@@ -12,7 +12,7 @@ from ..cohort.splits import LearningCohort
 from ..errors import TrainingError
 from ..models.bundle import file_hash
 from .checkpoints import load
-from .configuration import MultitaskConfiguration
+from .fine_tuning_stages import MultitaskConfiguration
 from .loop import BEST_FILE, Progress, RunResult, Trainer
 from .tasks import MultitaskTask
 

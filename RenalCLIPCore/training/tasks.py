@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,14 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..cohort.dataset import MISSING, Batch
-from ..cohort.table import DESCRIPTOR_CLASSES, LABEL_CLASSES, TASK_CLASSES, CohortRow
+from ..cohort.table import DESCRIPTOR_CLASSES, EVERY_TASK_CLASSES, LABEL_CLASSES, CohortRow
 from ..errors import CohortError, UndefinedMeasureError
 from ..evaluation.classification import macro_auroc
 from ..evaluation.survival import concordance
+from ..models.comparison import ComparisonEncoder
 from ..models.encoder import RenalEncoder
 from ..models.heads import AttributeHead, ClassificationHead, SurvivalHead
-from .configuration import CENTRE_DENSITY, SURVIVAL_TASK, MultitaskConfiguration
 from .distribution import gather, share_of
+from .fine_tuning_stages import CENTRE_DENSITY, SURVIVAL_TASK, FineTuningStage, SupervisedStage
 from .loop import Step, Validation
 from .losses import class_weights, classification_loss, cox_loss
 from .prediction import Predictions, predict, softmax
@@ -30,19 +32,19 @@ class MultitaskModel(nn.Module):
         configuration: Sizes, tasks, and the seed of the initial weights.
     """
 
-    def __init__(self, configuration: MultitaskConfiguration) -> None:
+    def __init__(self, configuration: SupervisedStage) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(configuration.seed)
-        self.encoder = RenalEncoder(configuration.encoder.width, 0, generator)
+        self.encoder = _new_encoder(configuration, generator)
         # convolutions are about twice as fast with channels last
-        self.encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.encoder.to(memory_format=torch.channels_last_3d)
         features, sizes = self.encoder.feature_dim, configuration.heads
         self.heads = nn.ModuleDict()
         for task in configuration.tasks:
             if task == SURVIVAL_TASK:
                 self.heads[task] = SurvivalHead(features, sizes.hidden, generator)
             else:
-                classes = len(TASK_CLASSES[task])
+                classes = len(EVERY_TASK_CLASSES[task])
                 self.heads[task] = ClassificationHead(features, classes, sizes.hidden, sizes.dropout, generator)
         for name in configuration.descriptors:
             self.heads[name] = AttributeHead(features, len(DESCRIPTOR_CLASSES[name]), generator)
@@ -64,6 +66,14 @@ class MultitaskModel(nn.Module):
         return {task: head(features) for task, head in self.heads.items()}
 
 
+def _new_encoder(configuration: SupervisedStage, generator: torch.Generator) -> Any:
+    """RenalCLIP's encoder, or one that has the same ``feature_dim`` and call."""
+    network = configuration.network if isinstance(configuration, FineTuningStage) else "renalclip"
+    if network == "renalclip":
+        return RenalEncoder(configuration.encoder.width, 0, generator)
+    return ComparisonEncoder(network, generator)
+
+
 class MultitaskTask:
     """Supervised training of all tasks at once. The score is the mean of the tasks' macro AUROC and C-index.
 
@@ -77,7 +87,7 @@ class MultitaskTask:
     """
 
     def __init__(
-        self, configuration: MultitaskConfiguration, training: Sequence[CohortRow], validation: Sequence[CohortRow]
+        self, configuration: SupervisedStage, training: Sequence[CohortRow], validation: Sequence[CohortRow]
     ) -> None:
         self.configuration = configuration
         self.model = MultitaskModel(configuration)

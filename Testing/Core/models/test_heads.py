@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from RenalCLIPCore.cohort.table import TASK_CLASSES
+from RenalCLIPCore.cohort.table import EVERY_TASK_CLASSES
 from RenalCLIPCore.models.feature_statistics import fit_feature_statistics
 from RenalCLIPCore.models.heads import AttributeHead, ClassificationHead, SurvivalHead
 from RenalCLIPCore.models.tasks import TASKS
@@ -46,14 +46,14 @@ def test_dropout_acts_in_training_only():
 
 
 def test_nephrometry_tasks_carry_points_in_the_order_of_their_classes():
-    assert [task.points for task in TASKS.values() if task.component and task.component != "A"] == [(1, 2, 3)] * 4
-    assert TASKS["renal_a"].points == ()
+    assert [task.points for task in TASKS.values() if task.component and task.component not in "Ah"] == [(1, 2, 3)] * 4
+    assert TASKS["renal_a"].points == TASKS["renal_h"].points == ()
     assert TASKS["malignancy"].classes == ("benign", "malignant")
     assert TASKS["rfs"].classes == ()
 
 
 def test_bundles_and_cohort_tables_name_the_same_classes_in_the_same_order():
-    assert {name: task.classes for name, task in TASKS.items() if task.classes} == dict(TASK_CLASSES)
+    assert {name: task.classes for name, task in TASKS.items() if task.classes} == dict(EVERY_TASK_CLASSES)
 
 
 def test_distance_is_mahalanobis_under_the_fitted_covariance():
