@@ -15,6 +15,7 @@ Measure = Callable[[Array], Array]
 
 RESAMPLES = 1000
 LEVEL = 0.95
+HALF_WIDTH = 1.959963984540054  # of a 95 % normal interval, in standard errors
 _SMALLEST_SHARE = 0.5
 
 

@@ -28,7 +28,7 @@ def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     Raises:
         UndefinedMeasureError: Only one class occurs, or a score is not finite.
     """
-    truth, values = _binary(labels, scores)
+    truth, values = checked_binary(labels, scores)
     return float(weighted_auroc(truth, values, np.ones(len(truth))))
 
 
@@ -54,7 +54,7 @@ def pr_auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     Raises:
         UndefinedMeasureError: As for :func:`auroc`.
     """
-    truth, values = _binary(labels, scores)
+    truth, values = checked_binary(labels, scores)
     return float(weighted_pr_auc(truth, values, np.ones(len(truth))))
 
 
@@ -64,7 +64,7 @@ def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     Raises:
         UndefinedMeasureError: As for :func:`auroc`.
     """
-    truth, values = _binary(labels, scores)
+    truth, values = checked_binary(labels, scores)
     return float(weighted_average_precision(truth, values, np.ones(len(truth))))
 
 
@@ -76,8 +76,8 @@ def youden_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     Raises:
         UndefinedMeasureError: As for :func:`auroc`.
     """
-    truth, values = _binary(labels, scores)
-    curve = _Curve.of(truth, values, np.ones(len(truth)))
+    truth, values = checked_binary(labels, scores)
+    curve = ThresholdCounts.of(truth, values, np.ones(len(truth)))
     gain = curve.positive / curve.positive[-1] - curve.negative / curve.negative[-1]
     # equal gains may differ by rounding
     return float(curve.thresholds[int(np.argmax(gain >= gain.max() - 1e-12))])
@@ -106,7 +106,7 @@ def at_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: float)
     Raises:
         UndefinedMeasureError: As for :func:`auroc`.
     """
-    truth, values = _binary(labels, scores)
+    truth, values = checked_binary(labels, scores)
     measures = weighted_at_threshold(truth, values, np.ones(len(truth)), threshold)
     return AtThreshold(threshold, *(float(measures[name]) for name in ("sensitivity", "specificity", "f1")))
 
@@ -121,7 +121,7 @@ def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
     Raises:
         UndefinedMeasureError: There is no sample, or a probability is not within 0 to 1.
     """
-    truth, values = _probabilities(labels, probabilities)
+    truth, values = checked_probabilities(labels, probabilities)
     if values.ndim == 1:
         return float(weighted_brier(truth, values, np.ones(len(truth))))
     return float(np.mean(((values - np.eye(values.shape[1])[truth]) ** 2).sum(axis=1)))
@@ -137,7 +137,7 @@ def calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins:
     Raises:
         UndefinedMeasureError: As for :func:`brier`.
     """
-    truth, values = _probabilities(labels, probabilities)
+    truth, values = checked_probabilities(labels, probabilities)
     if values.ndim == 1:
         return float(weighted_calibration_error(truth, values, np.ones(len(truth)), bins))
     correct = values.argmax(axis=1) == truth
@@ -154,14 +154,14 @@ def log_loss(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
     Raises:
         UndefinedMeasureError: As for :func:`brier`.
     """
-    truth, values = _probabilities(labels, probabilities)
+    truth, values = checked_probabilities(labels, probabilities)
     chosen = values[np.arange(len(truth)), truth]
     return float(-np.mean(np.log(np.maximum(chosen, np.finfo(float).tiny))))
 
 
 def weighted_auroc(truth: npt.NDArray[Any], scores: Array, weights: Array) -> Array:
     """AUROC per resample (...,) of weights (..., n)."""
-    curve = _Curve.of(truth, scores, weights)
+    curve = ThresholdCounts.of(truth, scores, weights)
     before = np.concatenate([np.zeros_like(curve.positive[..., :1]), curve.positive[..., :-1]], axis=-1)
     gained = np.diff(curve.negative, axis=-1, prepend=0.0)
     area = (gained * (curve.positive + before) / 2).sum(axis=-1)
@@ -213,7 +213,7 @@ def weighted_calibration_error(truth: npt.NDArray[Any], probabilities: Array, we
 
 
 @dataclass(frozen=True, eq=False)
-class _Curve:
+class ThresholdCounts:
     """Weight of the positive and negative samples (..., T) with a score of at least each threshold (T,), falling."""
 
     thresholds: Array
@@ -221,12 +221,12 @@ class _Curve:
     negative: Array
 
     @staticmethod
-    def of(truth: npt.NDArray[Any], scores: Array, weights: Array) -> _Curve:
+    def of(truth: npt.NDArray[Any], scores: Array, weights: Array) -> ThresholdCounts:
         order = np.argsort(-scores, kind="stable")
         ordered, positive = scores[order], truth[order].astype(bool)
         ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
         sorted_weights = weights[..., order]
-        return _Curve(
+        return ThresholdCounts(
             ordered[ends],
             np.cumsum(np.where(positive, sorted_weights, 0.0), axis=-1)[..., ends],
             np.cumsum(np.where(positive, 0.0, sorted_weights), axis=-1)[..., ends],
@@ -234,7 +234,7 @@ class _Curve:
 
 
 def _precision_recall(truth: npt.NDArray[Any], scores: Array, weights: Array) -> tuple[Array, Array]:
-    curve = _Curve.of(truth, scores, weights)
+    curve = ThresholdCounts.of(truth, scores, weights)
     called = curve.positive + curve.negative
     # thresholds above which a resample has no sample leave precision at its limit of 1
     precision = np.where(called > 0, curve.positive / np.where(called > 0, called, 1.0), 1.0)
@@ -247,7 +247,12 @@ def _ratio(numerator: Array, denominator: Array) -> Array:
     return np.divide(numerator, denominator, out=out, where=denominator > 0)
 
 
-def _binary(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[Any], Array]:
+def checked_binary(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[Any], Array]:
+    """Labels 0 or 1 and finite scores as arrays.
+
+    Raises:
+        UndefinedMeasureError: Only one class occurs, or a score is not finite.
+    """
     truth, values = np.asarray(labels), np.asarray(scores, dtype=float)
     if values.ndim != 1 or truth.shape != values.shape:
         raise ValueError(f"one score per label is needed, found {truth.shape} labels and {values.shape} scores")
@@ -271,7 +276,12 @@ def _multiclass(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArr
     return truth, values
 
 
-def _probabilities(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], Array]:
+def checked_probabilities(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], Array]:
+    """Labels and probabilities as arrays.
+
+    Raises:
+        UndefinedMeasureError: There is no sample, or a probability is not within 0 to 1.
+    """
     truth, values = np.asarray(labels, dtype=np.int64), np.asarray(probabilities, dtype=float)
     if truth.ndim != 1 or values.shape[:1] != truth.shape:
         raise ValueError(f"one probability per label is needed, found {truth.shape} and {values.shape}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -86,13 +84,27 @@ def baseline_cumulative_hazard(
     return curve[np.searchsorted(moments, np.asarray(at, dtype=float), side="right")]
 
 
-def _checked(months: npt.ArrayLike, event: npt.ArrayLike, risk: npt.ArrayLike) -> tuple[Array, Any, Array]:
+def checked_follow_up(months: npt.ArrayLike, event: npt.ArrayLike) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Times and events as arrays.
+
+    Raises:
+        UndefinedMeasureError: There is no case, or a time is negative or not finite.
+    """
     times, seen = np.asarray(months, dtype=float), np.asarray(event).astype(bool)
+    if times.ndim != 1 or times.shape != seen.shape:
+        raise ValueError(f"one time and event per case are needed, found {times.shape} and {seen.shape}")
+    if not len(times) or not np.all(np.isfinite(times)) or np.any(times < 0):
+        raise UndefinedMeasureError("At least one case is needed, and finite times that are not negative.")
+    return times, seen
+
+
+def _checked(
+    months: npt.ArrayLike, event: npt.ArrayLike, risk: npt.ArrayLike
+) -> tuple[Array, npt.NDArray[np.bool_], Array]:
+    times, seen = checked_follow_up(months, event)
     values = np.asarray(risk, dtype=float)
-    if times.ndim != 1 or times.shape != seen.shape or times.shape != values.shape:
-        raise ValueError(
-            f"one time, event and risk per case are needed, found {times.shape}, {seen.shape}, {values.shape}"
-        )
-    if not len(times) or not np.all(np.isfinite(times)) or not np.all(np.isfinite(values)):
-        raise UndefinedMeasureError("At least one case is needed, and finite times and risks.")
+    if times.shape != values.shape:
+        raise ValueError(f"one risk per case is needed, found {values.shape} for {times.shape}")
+    if not np.all(np.isfinite(values)):
+        raise UndefinedMeasureError("Risks must be finite; a model that yields other values cannot be evaluated.")
     return times, seen, values
