@@ -18,6 +18,9 @@ density ... calcification what is seen of the lesion (see :data:`DESCRIPTOR_CLAS
 histology, stage          words, for instance ``clear cell RCC``, ``pT1a``          not known
 grade                     WHO/ISUP grade, 1 to 4                                    not graded
 diameter_mm               largest diameter of the lesion in millimetres             not known
+age_years, sex, race      of the patient; sex is ``female`` or ``male``             not known
+appearance                ``solid`` or ``cystic`` lesion                            not known
+coagulative_necrosis      1 found by pathology, else 0; the same ``sarcomatoid``    not known
 rfs_months, rfs_event     follow-up in months (> 0) and 1 event / 0 censored;       no follow-up (both)
                           the same for ``dss`` and ``os``
 findings, impression      report text of this kidney                                no report
@@ -45,6 +48,8 @@ from typing import Final
 from ..errors import CohortError
 from ..imaging.study import Phase
 from ..text.questionnaire import QUESTIONS, questionnaire
+from . import clinical
+from .clinical import APPEARANCES, SEXES, Clinical
 
 TASK_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
     "renal_r": ("<=4 cm", ">4 to <7 cm", ">=7 cm"),
@@ -100,6 +105,7 @@ COLUMNS: Final = (
     "stage",
     "grade",
     "diameter_mm",
+    *clinical.COLUMNS,
     *(f"{name}_{part}" for name in ENDPOINTS for part in ("months", "event")),
     "findings",
     "impression",
@@ -135,6 +141,7 @@ class CohortRow:
         stage: Words, or empty.
         grade: WHO/ISUP grade, or None.
         diameter_mm: Largest diameter, or None.
+        clinical: Age, sex and what else is known of the patient.
         follow_up: Follow-up per endpoint (``rfs``, ``dss``, ``os``), only where there is one.
         findings: Report text, or empty.
         impression: Report text, or empty.
@@ -155,6 +162,7 @@ class CohortRow:
     stage: str = ""
     grade: int | None = None
     diameter_mm: float | None = None
+    clinical: Clinical = Clinical()
     follow_up: Mapping[str, FollowUp] = field(default_factory=dict)
     findings: str = ""
     impression: str = ""
@@ -256,6 +264,7 @@ def _parse(cells: Mapping[str | None, str | None], folder: Path, place: str) -> 
         stage=row.text("stage"),
         grade=row.integer("grade", 1, 4),
         diameter_mm=row.number("diameter_mm", positive=True),
+        clinical=row.clinical(),
         follow_up={name: seen for name in ENDPOINTS if (seen := row.follow_up(name)) is not None},
         findings=row.text("findings"),
         impression=row.text("impression"),
@@ -325,6 +334,20 @@ class _Cells:
             raise self.fail(_CENTRE[values.index(None)], "given when another coordinate of the centre is")
         return (x, y, z)
 
+    def mark(self, name: str) -> bool | None:
+        value = self.integer(name, 0, 1)
+        return None if value is None else bool(value)
+
+    def clinical(self) -> Clinical:
+        return Clinical(
+            age_years=self.number("age_years", positive=True),
+            sex=self.choice("sex", ("", *SEXES)),
+            race=self.text("race"),
+            appearance=self.choice("appearance", ("", *APPEARANCES)),
+            coagulative_necrosis=self.mark("coagulative_necrosis"),
+            sarcomatoid=self.mark("sarcomatoid"),
+        )
+
     def follow_up(self, name: str) -> FollowUp | None:
         months = self.number(f"{name}_months", positive=True)
         event = self.integer(f"{name}_event", 0, 1)
@@ -342,6 +365,7 @@ def _format(row: CohortRow, folder: Path) -> dict[str, str]:
     cells |= {task: str(value) for task, value in row.labels.items()}
     cells |= {"grade": str(row.grade)} if row.grade is not None else {}
     cells |= {"diameter_mm": _number(row.diameter_mm)} if row.diameter_mm is not None else {}
+    cells |= clinical.format_clinical(row.clinical)
     for name, value in row.follow_up.items():
         cells |= {f"{name}_months": _number(value.months), f"{name}_event": str(int(value.event))}
     answers = ((_ATTRIBUTES, row.attributes), (_TRUE_ATTRIBUTES, row.true_attributes))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from RenalCLIPCore.cohort.clinical import Clinical
 from RenalCLIPCore.cohort.splits import LearningCohort, assign_splits, learning_cohort, split_sha256
 from RenalCLIPCore.cohort.table import CohortRow, FollowUp, read_cohort, write_cohort_table
 from RenalCLIPCore.errors import CohortError
@@ -24,6 +25,7 @@ def full_row(folder, patient="p1", side="left"):
         stage="pT1a",
         grade=2,
         diameter_mm=41.7,
+        clinical=Clinical(61.5, "female", "Asian", "cystic", False, True),
         follow_up={"rfs": FollowUp(12.5, True), "os": FollowUp(60.0, False)},
         findings="A mass.\nIt enhances.",
         impression="Suspicious",
