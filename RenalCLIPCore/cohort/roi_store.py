@@ -130,7 +130,8 @@ def build_roi_store(
     are refused, not skipped.
 
     Raises:
-        CohortError: A row cannot be cut, or an unfinished store beside ``out`` belongs to another cohort.
+        CohortError: A row cannot be cut, ``out`` holds other regions, or an unfinished store beside it belongs to
+            another cohort.
         InputError: A volume cannot be read.
         Cancelled: From ``progress``; what is finished stays for the next run.
     """
@@ -139,6 +140,8 @@ def build_roi_store(
         store = RoiStore(out)
         if store.case_ids != tuple(row.case_id for row in rows):
             raise CohortError(f"{out.name} already holds another cohort; give another name or remove it.")
+        if store.spec != spec:
+            raise CohortError(f"{out.name} holds regions of another size; give another name or remove it.")
         return store
     unfinished = out.with_name(f".partial-{out.name}")
     pending = _prepare(rows, unfinished, spec)

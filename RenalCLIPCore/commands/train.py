@@ -78,6 +78,7 @@ class CohortRois:
     name: ClassVar[str] = "cohort rois"
     cohort: Path
     out: Path
+    input_mm: list[float]
     processes: int
 
     @staticmethod
@@ -85,15 +86,26 @@ class CohortRois:
         """Declare the arguments."""
         parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
         parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="folder of the new store")
+        parser.add_argument(
+            "--input-mm",
+            type=float,
+            nargs=3,
+            default=[128.0, 128.0, 160.0],
+            metavar="MM",
+            help="size of what the network sees along x, y, z; whole voxels of 1 x 1 x 5 mm (default 128 128 160, the "
+            "paper's); 12 mm more are kept along x and y for augmentation",
+        )
         parser.add_argument("--processes", type=int, default=1, metavar="N", help="working processes (default 1)")
 
     def run(self) -> None:
         from ..cohort.roi_store import build_roi_store
         from ..cohort.table import read_cohort
+        from ..imaging.roi import RoiSpec
 
+        spec = RoiSpec.of_input(self.input_mm)
         rows = read_cohort(self.cohort)
         with progress_bar("cutting regions of interest") as progress:
-            store = build_roi_store(rows, self.out, processes=self.processes, progress=progress)
+            store = build_roi_store(rows, self.out, spec, processes=self.processes, progress=progress)
         print(f"{len(store.case_ids)} cases in {store.folder}")
 
 

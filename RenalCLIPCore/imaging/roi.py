@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import CentreError
+from ..errors import CentreError, ConfigurationError
 from .study import Phase
 from .volume import Float3, Geometry, Int3, Volume
 
 MINIMUM_INSIDE = 0.5
+MARGIN_PX = 12
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,26 @@ class RoiSpec:
     window_hu: tuple[float, float] = (-200.0, 300.0)
     input_shape: Int3 = (128, 128, 32)
     pad_hu: float = -1000.0
+
+    @classmethod
+    def of_input(cls, input_mm: Sequence[float]) -> RoiSpec:
+        """Regions at the paper's voxels of 1 x 1 x 5 mm whose centre crop has another size.
+
+        Args:
+            input_mm: Size of what the network sees along (x, y, z).
+
+        Raises:
+            ConfigurationError: A size is no whole number of voxels, or lies outside 32 to 256 mm.
+        """
+        x, y, z = (float(mm) for mm in input_mm)
+        if any(mm % voxel or not 32 <= mm <= 256 for mm, voxel in ((x, 1), (y, 1), (z, 5))):
+            raise ConfigurationError(
+                "The region's size must be whole voxels of 1 x 1 x 5 mm, from 32 to 256 mm along each axis, "
+                f"not {x:g} x {y:g} x {z:g} mm."
+            )
+        inner = int(x), int(y), int(z) // 5
+        outer = inner[0] + MARGIN_PX, inner[1] + MARGIN_PX, inner[2]
+        return cls((float(outer[0]), float(outer[1]), z), outer, input_shape=inner)
 
 
 @dataclass(frozen=True, eq=False)

@@ -126,6 +126,8 @@ def test_a_finished_store_is_not_taken_for_another_cohort(tmp_path):
     assert time.perf_counter() - started < 5
     with pytest.raises(CohortError, match="another cohort"):
         build_roi_store(rows[:1], tmp_path / "store", SPEC)
+    with pytest.raises(CohortError, match="another size"):
+        build_roi_store(rows, tmp_path / "store", replace(SPEC, pad_hu=SPEC.pad_hu - 1))
 
 
 def test_an_unfinished_store_of_other_centres_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from RenalCLIPCore.errors import CentreError
+from RenalCLIPCore.errors import CentreError, ConfigurationError
 from RenalCLIPCore.imaging.roi import RoiSpec, extract_rois, locate_crop
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import Geometry, Volume
@@ -119,6 +119,19 @@ def test_the_cube_is_140_by_140_by_160_mm_around_the_centre():
     assert np.allclose(low, (-60.5, -90.5, -75.5))
     assert np.allclose(high - low, (140, 140, 160))
     assert crop.roi_geometry.spacing_mm == pytest.approx((1.0, 1.0, 5.0))
+
+
+def test_a_region_of_another_size_keeps_the_voxels_and_the_centre():
+    assert RoiSpec.of_input((128, 128, 160)) == SPEC
+    reference = Geometry.from_components((400, 400, 300), (1, 1, 1), (-200, -200, -150), np.eye(3))
+    spec = RoiSpec.of_input((96, 80, 120))
+    crop = locate_crop(reference, (10.0, -20.0, 5.0), spec)
+    assert (spec.shape, spec.input_shape) == ((108, 92, 24), (96, 80, 24))
+    assert crop.roi_geometry.spacing_mm == pytest.approx((1.0, 1.0, 5.0))
+    assert np.allclose(crop.roi_geometry.bounds_lps_mm, [(-44.5, -66.5, -55.5), (63.5, 25.5, 64.5)])
+    for size in ((96.5, 96, 120), (96, 96, 121), (16, 96, 120), (96, 300, 120)):
+        with pytest.raises(ConfigurationError, match="whole voxels"):
+            RoiSpec.of_input(size)
 
 
 @pytest.mark.parametrize(
