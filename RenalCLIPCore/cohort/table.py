@@ -162,7 +162,7 @@ class CohortRow:
     stage: str = ""
     grade: int | None = None
     diameter_mm: float | None = None
-    clinical: Clinical = Clinical()
+    clinical: Clinical = field(default_factory=Clinical)
     follow_up: Mapping[str, FollowUp] = field(default_factory=dict)
     findings: str = ""
     impression: str = ""

@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ..cohort.table import EVERY_TASK_CLASSES, TASK_CLASSES, CohortRow
-from ..errors import UndefinedMeasureError
-from ..evaluation import classification, survival
-from ..evaluation.bootstrap import Interval, interval, patient_resamples
+from ..cohort.table import TASK_CLASSES, CohortRow
+from ..evaluation.bootstrap import Interval, patient_resamples
+from .joining import is_labelled
 from .predictions import Prediction
+from .task_measures import interval_or_none, task_measures
 
 Array = npt.NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def score_predictions(
         readers: dict[str, Mapping[tuple[str, str], list[float]]] = {r: v for (t, r), v in outputs.items() if t == task}
         readers[ORACLE] = {(r.patient, r.side): [r.oracle[task]] for r in rows if task in r.oracle}
         for reader, values in readers.items():
-            known = [row for row in rows if (row.patient, row.side) in values and _is_known(task, row)]
+            known = [row for row in rows if (row.patient, row.side) in values and is_labelled(task, row)]
             if known:
                 array = np.array([values[row.patient, row.side] for row in known])
                 found += _task_scores(task, reader, known, array, resamples, seed)
@@ -125,44 +125,11 @@ def _cell(score: Score | None, task: str, measure: str, reader: str) -> str:
     return f"{score.interval.value:.3f} ({score.interval.low:.3f} to {score.interval.high:.3f})"
 
 
-def _is_known(task: str, row: CohortRow) -> bool:
-    if task in EVERY_TASK_CLASSES:
-        return task in row.labels
-    return task in row.follow_up and row.labels.get("malignancy") == 1
-
-
 def _task_scores(
     task: str, reader: str, rows: Sequence[CohortRow], values: Array, resamples: int, seed: int
 ) -> list[Score]:
     weights = patient_resamples([row.patient for row in rows], resamples, seed)
-    measures = _measures(task, rows, values, calibrated=reader != ORACLE)
-    return [Score(task, name, reader, len(rows), _interval(measure, weights)) for name, measure in measures.items()]
-
-
-def _interval(measure: Callable[[Array], Array], weights: Array) -> Interval | None:
-    try:
-        return interval(measure, weights)
-    except UndefinedMeasureError:
-        return None
-
-
-def _measures(
-    task: str, rows: Sequence[CohortRow], values: Array, *, calibrated: bool
-) -> dict[str, Callable[[Array], Array]]:
-    if task not in EVERY_TASK_CLASSES:
-        months = np.array([row.follow_up[task].months for row in rows])
-        event = np.array([row.follow_up[task].event for row in rows])
-        return {"Harrell's C": lambda w: survival.weighted_concordance(months, event, values[:, 0], w)}
-    labels = np.array([row.labels[task] for row in rows])
-    if len(EVERY_TASK_CLASSES[task]) > 2:
-        return {"macro AUROC": lambda w: classification.weighted_macro_auroc(labels, values, w)}
-    positive = values[:, -1]
-    measures: dict[str, Callable[[Array], Array]] = {
-        "AUROC": lambda w: classification.weighted_auroc(labels, positive, w),
-        "average precision": lambda w: classification.weighted_average_precision(labels, positive, w),
-        "PR-AUC (trapezoids)": lambda w: classification.weighted_pr_auc(labels, positive, w),
-    }
-    if calibrated:
-        measures["Brier"] = lambda w: classification.weighted_brier(labels, positive, w)
-        measures["ECE"] = lambda w: classification.weighted_calibration_error(labels, positive, w)
-    return measures
+    measures = task_measures(task, rows, values, calibrated=reader != ORACLE)
+    return [
+        Score(task, name, reader, len(rows), interval_or_none(measure, weights)) for name, measure in measures.items()
+    ]
