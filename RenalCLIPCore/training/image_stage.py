@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..cohort.dataset import ATTRIBUTE_TARGETS, MISSING, Batch, EpochPlan, RoiData, RoiDataset
 from ..cohort.roi_store import RoiStore
@@ -41,11 +42,14 @@ class ImageModel(nn.Module):
         self.heads = nn.ModuleDict()
         for name, count in zip(ATTRIBUTE_TARGETS, classes, strict=True):
             self.heads[name] = AttributeHead(self.encoder.feature_dim, count, generator)
+        # after the others, so that they start from the same weights with and without it
+        self.density = AttributeHead(self.encoder.feature_dim, 3, generator) if configuration.density_weight else None
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 1, z, x, y) -> per question logits (B, K)."""
+    def forward(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        """(B, 1, z, x, y) -> per question logits (B, K); density around the centre (B, 3) where learnt."""
         features = self.encoder(images.contiguous(memory_format=torch.channels_last_3d))
-        return {name: head(features) for name, head in self.heads.items()}
+        density = None if self.density is None else self.density(features)
+        return {name: head(features) for name, head in self.heads.items()}, density
 
 
 class ImageTask:
@@ -81,8 +85,9 @@ class ImageTask:
         ]
 
     def training_step(self, batch: Batch) -> Step:
-        """Mean over the questions of the cross-entropy over the rows that answer them."""
-        outputs = {name: gather(values) for name, values in self.model(batch.images).items()}
+        """Mean over the questions of the cross-entropy over the rows that answer them, and the density's loss."""
+        answers, density = self.model(batch.images)
+        outputs = {name: gather(values) for name, values in answers.items()}
         losses = {}
         for number, (name, values) in enumerate(outputs.items()):
             weights = self.class_weights[number].to(values.device) if self.configuration.class_weights else None
@@ -92,6 +97,10 @@ class ImageTask:
         # a batch without any answer still needs a loss that can be differentiated
         anchor = sum((values.sum() * 0 for values in outputs.values()), batch.images.new_zeros(()))
         total = sum(losses.values(), anchor) / max(len(losses), 1)
+        if density is not None:
+            targets = gather(batch.targets["centre_density"])
+            losses["centre_density"] = functional.smooth_l1_loss(gather(density).float(), targets)
+            total = total + self.configuration.density_weight * losses["centre_density"]
         return Step(share_of(total), {name: float(loss.detach()) for name, loss in losses.items()})
 
     def validate(self, batches: Iterable[Batch]) -> Validation:

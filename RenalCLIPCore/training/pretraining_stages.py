@@ -35,10 +35,14 @@ class ImageConfiguration(RegionStage):
 
     Attributes:
         class_weights: Whether the cross-entropy weighs classes by the inverse of their frequency.
+        density_weight: Weight, beside the mean over the questions, of a further linear head that learns the density
+            around the centre of the very region that is seen. It needs no label and is no part of the paper; small
+            cohorts do not teach an encoder to read density otherwise. 0 leaves it out.
     """
 
     stage: Literal["image"] = "image"
     class_weights: bool = False
+    density_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class Lora(Part):

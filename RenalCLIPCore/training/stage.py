@@ -13,7 +13,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 CONFIGURATION_FILE = "configuration.yaml"
-_LATER = {"batch_norm": "synchronised", "freeze_encoder": False}
+_LATER = {"batch_norm": "synchronised", "freeze_encoder": False, "density_weight": 0.0}
 
 
 class Part(BaseModel):

@@ -59,13 +59,33 @@ def test_unknown_answers_do_not_count(toy):
     task.model.eval()
     step = task.training_step(batch)
     assert set(step.figures) <= {"attribute_01", "attribute_07"}
-    logits, known = task.model(batch.images)["attribute_01"], batch.targets["attribute_01"] >= 0
+    logits, known = task.model(batch.images)[0]["attribute_01"], batch.targets["attribute_01"] >= 0
     expected = torch.nn.functional.cross_entropy(logits[known], batch.targets["attribute_01"][known])
     assert step.figures["attribute_01"] == pytest.approx(float(expected.detach()), abs=1e-6)
     nothing = replace(batch, targets={name: torch.full_like(v, -1) for name, v in batch.targets.items()})
     empty = task.training_step(nothing)
     empty.loss.backward()
     assert float(empty.loss.detach()) == 0
+
+
+def test_the_density_head_adds_its_weighted_loss_and_shapes_the_encoder(toy):
+    _, cohort, store = toy
+    batch = first_batch(cohort, store)
+    plain, shaped = (
+        ImageTask(CONFIGURATION.model_copy(update={"density_weight": weight}), cohort.training, cohort.validation)
+        for weight in (0.0, 0.5)
+    )
+    for task in (plain, shaped):
+        task.model.eval()
+    without, step = plain.training_step(batch), shaped.training_step(batch)
+    density = step.figures["centre_density"]
+    assert "centre_density" not in without.figures
+    assert float(step.loss.detach()) == pytest.approx(float(without.loss.detach()) + 0.5 * density, rel=1e-5)
+    _, found = shaped.model(batch.images)
+    expected = torch.nn.functional.smooth_l1_loss(found, batch.targets["centre_density"])
+    assert density == pytest.approx(float(expected.detach()), rel=1e-5)
+    torch.autograd.backward(expected)
+    assert float(shaped.model.encoder.conv1.weight.grad.abs().sum()) > 0
 
 
 def test_training_keeps_the_best_macro_auroc(toy):
