@@ -7,44 +7,21 @@ Nothing of the case changes before the worker has answered, so a failure or a ca
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from RenalCLIPCore.review import CaseReview, LesionReview, decode
 
 from .CaseState import CaseState, MaskSource, StudySource
 from .CentreMover import CentreMover
+from .LongWork import LongWork, WorkerPort
 from .ReaderNotes import ReaderNotes
-from .Task import Task
-from .WorkerPlan import STUDY_FILE, Files, Level, WorkerPlan, importParams, pointParams
-from .WorkerProtocol import CANCELLED, Done, Failed, Progress, WorkerError, withoutEvidence
-
-Listener = Callable[[str], None]
+from .WorkerPlan import STUDY_FILE, Files, Level, Step, WorkerPlan, importParams, pointParams
+from .WorkerProtocol import withoutEvidence
 
 
-class WorkerPort(Protocol):
-    """The worker's process as the case needs it."""
-
-    notified: Callable[[str, Mapping[str, Any]], None]
-    ended: Callable[[str], None]
-
-    def start(self) -> str | None:
-        """Start the process unless it runs; a problem in words, or None."""
-
-    def request(
-        self, method: str, params: Mapping[str, Any], done: Done, failed: Failed, progress: Progress | None = None
-    ) -> int:
-        """Send a request."""
-
-    def cancel(self, number: int) -> None:
-        """Stop a request, by killing the process when it does not listen."""
-
-    def stop(self) -> None:
-        """End the process; open requests fail as cancelled."""
-
-
-class CaseLogic:
+class CaseLogic(LongWork):
     """Drives one case through the worker.
 
     Listeners are told what changed: ``busy``, ``study``, ``masks``, ``review`` (all lesions), ``lesion`` (another one
@@ -57,17 +34,13 @@ class CaseLogic:
     """
 
     def __init__(self, worker: WorkerPort, files: Files) -> None:
-        self.worker = worker
+        super().__init__(worker, WorkerPlan(lambda: self.state, files, lambda: self.bundle, self.lesionRead))
         self.files = files
         self.state = CaseState()
         self.reader = ""
         self.bundle = ""
-        self.task: Task | None = None
-        self.message = ("info", "")
-        self.listeners: list[Listener] = []
         self.latest: dict[str, int] = {}
         self.savedFiles: list[str] = []
-        self.plan = WorkerPlan(lambda: self.state, files, lambda: self.bundle, self.lesionRead)
         self.centres = CentreMover(self)
         self.notes = ReaderNotes(self)
         worker.notified, worker.ended = self._notified, self._ended
@@ -77,16 +50,14 @@ class CaseLogic:
         """Whether long work or a refresh is under way."""
         return self.task is not None or self.centres.moving
 
-    def tell(self, *what: str) -> None:
-        """Tell the listeners what changed."""
-        for name in what:
-            for listener in list(self.listeners):
-                listener(name)
+    def rested(self) -> None:
+        """Waiting centres are read now."""
+        self.centres.flush()
 
-    def say(self, text: str, kind: str = "info") -> None:
-        """Show one message; ``kind`` is ``info``, ``warning`` or ``error``."""
-        self.message = (kind, text)
-        self.tell("message")
+    def asked(self, step: Step, request: int) -> None:
+        """Remember the newest reading of a lesion: what follows older ones is dropped."""
+        if step.method == "review.update":
+            self.latest[step.params["lesion_id"]] = request
 
     def openFolder(self, path: str) -> bool:
         """Open a study folder, or import a folder or file of DICOM or volume files."""
@@ -114,7 +85,7 @@ class CaseLogic:
             self.openFolder(result["folder"])
 
         params = {"out": self.files.newFolder("phantom"), "seed": seed}
-        return self._run("Making a phantom study", Level.GREETED, "phantom.study", params, made)
+        return self.run("Making a phantom study", Level.GREETED, "phantom.study", params, made)
 
     def segment(self) -> bool:
         """Segment with the bundle's model, then read the lesions."""
@@ -131,11 +102,11 @@ class CaseLogic:
 
     def read(self) -> bool:
         """Read all lesions anew; centres that a person chose are kept."""
-        return self._run("Reading", Level.MASKS, "review", {}, self._reviewed)
+        return self.run("Reading", Level.MASKS, "review", {}, self._reviewed)
 
     def readAt(self, point: Any) -> bool:
         """Read around a point where no lesion is known."""
-        return self._run("Reading at the point", Level.MASKS, "review", pointParams(point), self._reviewed)
+        return self.run("Reading at the point", Level.MASKS, "review", pointParams(point), self._reviewed)
 
     def selectLesion(self, lesion: str) -> None:
         """Show another lesion; what its reading still lacks is asked for."""
@@ -161,14 +132,7 @@ class CaseLogic:
             self.finish(f"Saved {', '.join(os.path.basename(name) for name in self.savedFiles)} in {folder}.")
 
         params = {"out": folder, "edits": self.state.edits(), "sign_off": self.state.signOff()}
-        return self._run("Saving", Level.READING, "review.save", params, saved)
-
-    def cancel(self) -> None:
-        """Stop the work under way."""
-        if self.task and not self.task.cancelling:
-            self.task.cancelling = True
-            self.worker.cancel(self.task.request)
-            self.tell("busy")
+        return self.run("Saving", Level.READING, "review.save", params, saved)
 
     def adopt(self, state: CaseState) -> None:
         """Take a case from the scene; whatever ran for another one is dropped."""
@@ -189,88 +153,6 @@ class CaseLogic:
         self.notes.withdrawOutdated(lesion.lesion_id)
         self.tell("reading", "report", "verdicts")
 
-    def ensure(self, title: str, level: Level, then: Callable[[], None]) -> bool:
-        """Bring the worker to a level as long work, then go on."""
-        return self._begin(title, lambda: self._reach(level, then))
-
-    def send(self, method: str, params: Mapping[str, Any], done: Done) -> None:
-        """One request of the work under way."""
-        task = self.task
-        if task is None:
-            return
-        if task.cancelling:
-            self._failed(task, WorkerError(CANCELLED, "Cancelled."))
-            return
-
-        def progressed(fraction: float, words: str) -> None:
-            if self.task is task:
-                task.fraction, task.words = fraction, words
-                self.tell("busy")
-
-        task.beginStep()
-        task.request = self.worker.request(
-            method,
-            params,
-            lambda result: done(result) if self.task is task else None,
-            lambda error: self._failed(task, error),
-            progressed,
-        )
-        self.tell("busy")
-
-    def _run(self, title: str, level: Level, method: str, params: Mapping[str, Any], done: Done) -> bool:
-        """Long work: bring the worker to a level, then one request."""
-        return self.ensure(title, level, lambda: self.send(method, params, done))
-
-    def _begin(self, title: str, go: Callable[[], None]) -> bool:
-        if self.task:
-            self.say(f"{self.task.title} is still under way; wait for it or cancel it first.", "warning")
-            return False
-        problem = self.worker.start()
-        if problem:
-            self.say(problem, "error")
-            return False
-        self.task = Task(title)
-        self.task.beginStep()
-        self.message = ("info", "")
-        self.tell("message", "busy")
-        go()
-        return True
-
-    def _reach(self, level: Level, then: Callable[[], None]) -> None:
-        try:
-            step = self.plan.next(level)
-        except (OSError, ValueError) as error:
-            self.finish(str(error), "error")
-            return
-        if step is None:
-            then()
-            return
-
-        def taken(result: Any) -> None:
-            problem = step.taken(result)
-            if isinstance(problem, str):
-                self.plan.forget()
-                self.finish(problem, "error")
-            else:
-                self._reach(level, then)
-
-        self.send(step.method, step.params, taken)
-        if self.task and step.method == "review.update":
-            self.latest[step.params["lesion_id"]] = self.task.request
-
-    def finish(self, text: str, kind: str = "info") -> None:
-        """The work under way is over; waiting centres are read now."""
-        self.task = None
-        self.say(text, kind)
-        self.tell("busy")
-        self.centres.flush()
-
-    def _failed(self, task: Task, error: WorkerError) -> None:
-        if self.task is task:
-            cancelled = error.cancelled or task.cancelling
-            text = f"{task.title} was cancelled; nothing was changed." if cancelled else error.message
-            self.finish(text, "info" if cancelled else "error")
-
     def _open(self, title: str, method: str, params: Mapping[str, Any], source: StudySource) -> bool:
         def opened(result: Any) -> None:
             self.tell("leaving")
@@ -282,7 +164,7 @@ class CaseLogic:
             self.tell("study", "masks", "review", "lesion", "centre", "report", "verdicts")
             self.finish("")
 
-        return self._run(title, Level.BUNDLE, method, params, opened)
+        return self.run(title, Level.BUNDLE, method, params, opened)
 
     def _segment(self, title: str, params: Mapping[str, Any], kind: str) -> bool:
         if not self.state.study:
@@ -297,7 +179,7 @@ class CaseLogic:
             self.tell("masks", "review", "lesion", "centre", "report", "verdicts")
             self.send("review", {}, self._reviewed)
 
-        return self._run(title, Level.STUDY, "segment", params, segmented)
+        return self.run(title, Level.STUDY, "segment", params, segmented)
 
     def _reviewed(self, result: Any) -> None:
         review = decode(CaseReview, withoutEvidence(result))
@@ -313,7 +195,7 @@ class CaseLogic:
         self.plan.reached(Level.READING)
         for name in names:
             self.notes.withdrawOutdated(name)
-        self._reach(Level.READING, self._readingComplete)
+        self.reach(Level.READING, self._readingComplete)
 
     def _readingComplete(self) -> None:
         self.tell("review", "lesion", "centre", "report", "verdicts")

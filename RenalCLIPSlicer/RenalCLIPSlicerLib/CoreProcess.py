@@ -82,7 +82,7 @@ class CoreProcess:
         script = str(Path(__file__).resolve().parent / "StartWorker.py")
         self._process, self._stopping, self.log = process, "", []
         self._client = WorkerClient(self._write, lambda method, params: self.notified(method, params))
-        process.start(python, [script, "worker", "--work", self._work, "--precision", "exact"])
+        process.start(python, [script, "worker", "--work", self._work, "--precision", "auto"])
         if not process.waitForStarted(5000):
             self._process, self._client = None, None
             return f"The Python {python} cannot be started. {self._advice(python)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -168,16 +169,14 @@ class Scene:
             node.SetAttribute(name, value)
         return node
 
-    def showSurfaces(self) -> None:
-        """Make the masks' surfaces where a 3-D view shows them."""
-        if self.parameters.layout == "planes":
-            self.masks.createSurfaces()
+    def surfaceSteps(self) -> list[Callable[[], None]]:
+        """Making the masks' surfaces, in steps, where a 3-D view shows them."""
+        return self.masks.surfaceSteps() if self.parameters.layout == "planes" else []
 
     def applyLayout(self) -> None:
         """Show the volumes as the settings say."""
         if self.parameters.layout == "planes":
             self.views.showPlanes(self.reference())
-            self.showSurfaces()
         else:
             self.views.showPhases(self.phaseNodes())
 

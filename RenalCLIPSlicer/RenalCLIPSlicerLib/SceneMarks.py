@@ -46,9 +46,12 @@ class SceneMarks:
             point.SetNthControlPointLabel(0, label)
             point.SetLocked(locked)
             point.GetDisplayNode().SetVisibility(True)
-            self._placeRegion(lps)
         finally:
             self._updating = False
+        if self.parameters.region is None:
+            self.defer(self._showRegion)  # another node with its displays is enough for a turn of its own
+        else:
+            self._placeRegion(lps)
 
     def position(self) -> Point | None:
         """Where the point lies, or None when it is undefined or gone."""
@@ -120,6 +123,11 @@ class SceneMarks:
                 (node, node.AddObserver(events.PointModifiedEvent, self._onMoving)),
             ]
         return node
+
+    def _showRegion(self) -> None:
+        node, position = self.parameters.centre, self.position()
+        if position is not None and node.GetDisplayNode().GetVisibility():
+            self._placeRegion(position)
 
     def _placeRegion(self, lps: Point) -> None:
         node = self.parameters.region

@@ -71,21 +71,26 @@ class SceneMasks:
 
         It takes the place of the segmentation that the case had from the model; a person's own stays as it is.
         """
-        read: list[tuple[Any, list[int]]] = []
+        read: list[Any] = []
+        values: list[int] = []
 
         def readFile() -> None:
             labelmap = slicer.util.loadLabelVolume(file, {"name": "RenalCLIP labels", "show": False})
             labelmap.SetSaveWithScene(False)
-            read.append((labelmap, _cropToLabels(labelmap)))
+            read.append(labelmap)
+
+        def crop() -> None:
+            if slicer.mrmlScene.IsNodePresent(read[0]):
+                values.extend(_cropToLabels(read[0]))
 
         def importLabels() -> None:
-            labelmap, values = read.pop()
+            labelmap = read.pop()
             if slicer.mrmlScene.IsNodePresent(labelmap) and slicer.mrmlScene.IsNodePresent(reference):
                 self._import(labelmap, values, reference, name)
             if slicer.mrmlScene.IsNodePresent(labelmap):
                 slicer.mrmlScene.RemoveNode(labelmap)
 
-        return [readFile, importLabels]
+        return [readFile, crop, importLabels]
 
     def _import(self, labelmap: Any, values: list[int], reference: Any, name: str) -> None:
         node = self.parameters.masks
@@ -102,12 +107,24 @@ class SceneMasks:
         self._display(node)
         self.parameters.masks = node
 
-    def createSurfaces(self) -> None:
-        """Make the 3-D surfaces, unless they are there."""
+    def surfaceSteps(self) -> list[Callable[[], None]]:
+        """Making the 3-D surfaces, a segment a step; none where they are there."""
         node = self.parameters.masks
         surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-        if node is not None and not node.GetSegmentation().ContainsRepresentation(surface):
-            node.CreateClosedSurfaceRepresentation()
+        if node is None or node.GetSegmentation().ContainsRepresentation(surface):
+            return []
+
+        def make(segment: str) -> None:
+            if not slicer.mrmlScene.IsNodePresent(node) or node.GetSegmentation().GetSegment(segment) is None:
+                return
+            made = vtk.vtkPolyData()
+            logic = slicer.vtkSlicerSegmentationsModuleLogic
+            if logic.GetSegmentClosedSurfaceRepresentation(node, segment, made, False):
+                node.GetSegmentation().GetSegment(segment).AddRepresentation(surface, made)
+
+        segmentation = node.GetSegmentation()
+        names = [segmentation.GetNthSegmentID(number) for number in range(segmentation.GetNumberOfSegments())]
+        return [lambda name=name: make(name) for name in names]
 
     def hide(self) -> None:
         """Show the segmentation no longer."""

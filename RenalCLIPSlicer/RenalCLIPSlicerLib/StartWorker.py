@@ -9,6 +9,8 @@ import os
 import sys
 
 MISSING, BROKEN = 81, 82
+NICENESS = 5
+AUTOGROUP = "/proc/self/autogroup"
 NEEDED = ("numpy", "SimpleITK", "torch", "monai", "jsonschema")
 
 
@@ -23,14 +25,25 @@ def leaveLightCopies() -> None:
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != here and not isLight(path or ".")]
 
 
+def stepAside() -> None:
+    """Lead a group of our own, which can be ended as one, and let the window's drawing come before the calculations."""
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    if not hasattr(os, "setsid"):
+        return
+    try:
+        os.setsid()
+    except PermissionError:  # already the leader of a group
+        return
+    # Linux may weigh sessions against each other, whatever the niceness of their processes
+    with contextlib.suppress(OSError), open(AUTOGROUP, "w", encoding="ascii") as file:
+        file.write(str(NICENESS))
+
+
 def main() -> None:
     """Run ``renalclip`` with the script's arguments in a process group of its own."""
     leaveLightCopies()
-    if hasattr(os, "setsid"):
-        with contextlib.suppress(PermissionError):  # already the leader of a group
-            os.setsid()
-    if hasattr(os, "nice"):
-        os.nice(5)  # where cores are few, the window's drawing comes before the calculations
+    stepAside()
     if sys.version_info < (3, 11):
         print(f"Python {sys.version.split()[0]} is too old; RenalCLIP needs Python 3.11 or later.", file=sys.stderr)
         sys.exit(BROKEN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +33,8 @@ from .Panels.StudyPanel import StudyPanel
 from .Panels.ZeroShotPanel import ZeroShotPanel
 from .Parameters import Parameters
 from .Scene import Scene
+from .Shortcuts import Shortcuts
+from .Turns import Turns
 
 PANELS = (
     StatusPanel,
@@ -53,15 +54,7 @@ PANELS = (
     SetupPanel,
 )
 RECORDED = frozenset({"study", "masks", "review", "lesion", "reading", "maps", "centre", "report", "verdicts", "nodes"})
-NUDGES = {
-    "Left": (1.0, 0.0, 0.0),
-    "Right": (-1.0, 0.0, 0.0),
-    "Up": (0.0, -1.0, 0.0),
-    "Down": (0.0, 1.0, 0.0),
-    "PgUp": (0.0, 0.0, 1.0),
-    "PgDown": (0.0, 0.0, -1.0),
-}
-CLOCK_MS, TURN_S = 500, 0.03
+CLOCK_MS = 500
 
 
 class Widget(VTKObservationMixin):
@@ -87,18 +80,21 @@ class Widget(VTKObservationMixin):
         self.case = CaseLogic(self.worker, self.scene)
         self.case.listeners.append(self._onCase)
         self.connections = Connections()
-        self._changes: set[str] = set()
-        self._dirty: list[Panel] = []
-        self._steps: list[Callable[[], None]] = []
         self._adopting = False
         self._active = True
-        self._makeTimers()
-        self.panels = [kind(self.ui, self.case, self.scene) for kind in PANELS]
+        self.panels: list[Panel] = []
+        self._turns = Turns(self.panels, self._showInScene, self._afterTurn, self.connections)
+        self.panels += [kind(self.ui, self.case, self.scene) for kind in PANELS]
         self.centrePanel = next(panel for panel in self.panels if isinstance(panel, CentrePanel))
-        self._makeShortcuts()
+        self._clock = qt.QTimer()
+        self._clock.setInterval(CLOCK_MS)
+        self.connections.on(self._clock.timeout, self._onClock)
+        window = slicer.util.mainWindow()
+        parent = self.uiWidget if window is None else window
+        self._shortcuts = Shortcuts(parent, self.centrePanel, self.case.centres, self.connections)
         self.connections.onNamed(self.ui.caseSelector, "currentNodeChanged(vtkMRMLNode*)", self._onCaseChosen)
         self.scene.marks.moved = self._onMoved
-        self.scene.marks.defer = self._later
+        self.scene.marks.defer = self._turns.later
         self._observeScene()
         self.restore()
 
@@ -110,30 +106,28 @@ class Widget(VTKObservationMixin):
     def enter(self) -> None:
         """The module is shown."""
         self._active = True
-        self._enableShortcuts()
+        self._shortcuts.enable(self._active)
         self.case.tell("setup", "nodes")
 
     def leave(self) -> None:
         """Another module is shown."""
         self._active = False
         self.scene.marks.stopPlacing()
-        self._enableShortcuts()
+        self._shortcuts.enable(self._active)
 
     def cleanup(self) -> None:
         """Let go of everything: process, observers, timers, files."""
         self._saveRecord()
         self.removeObservers()
-        for timer in (self._changeTimer, self._stepTimer, self._clock):
-            timer.stop()
+        self._turns.stop()
+        self._clock.stop()
         self.case.listeners.clear()
         self.scene.marks.stopPlacing()
         self.scene.marks.release()
         for panel in self.panels:
             panel.cleanup()
         self.connections.release()
-        for shortcut in self._shortcuts:
-            shortcut.setEnabled(False)
-            shortcut.setParent(None)
+        self._shortcuts.release()
         self.worker.stop()
         self.scene.discardFiles()
 
@@ -156,52 +150,12 @@ class Widget(VTKObservationMixin):
 
     def settle(self) -> None:
         """Show at once what otherwise waits for the event loop (used before saving and in tests)."""
-        while not self.settled:
-            self._onChanges()
-            self._onStep()
+        self._turns.settle()
 
     @property
     def settled(self) -> bool:
         """Whether everything is shown as it is."""
-        return not (self._changes or self._dirty or self._steps)
-
-    def _makeTimers(self) -> None:
-        self._changeTimer, self._stepTimer, self._clock = qt.QTimer(), qt.QTimer(), qt.QTimer()
-        for timer, interval, slot in (
-            (self._changeTimer, 0, self._onChanges),
-            (self._stepTimer, 5, self._onStep),
-        ):
-            timer.setSingleShot(True)
-            timer.setInterval(interval)
-            self.connections.on(timer.timeout, slot)
-        self._clock.setInterval(CLOCK_MS)
-        self.connections.on(self._clock.timeout, self._onClock)
-
-    def _makeShortcuts(self) -> None:
-        window = slicer.util.mainWindow()
-        parent = self.uiWidget if window is None else window
-        actions: dict[str, Callable[..., None]] = {
-            "N": self.centrePanel.onNext,
-            "P": self.centrePanel.onPrevious,
-            "J": self.centrePanel.onJump,
-            "C": self._onPlaceKey,
-            "Ctrl+Shift+Z": self.centrePanel.onUndo,
-            "Ctrl+Shift+Y": self.centrePanel.onRedo,
-        }
-        for key, shift in NUDGES.items():
-            actions[key] = lambda *_, shift=shift: self.case.centres.nudge(*shift)
-        self._shortcuts, self._nudges = [], []
-        for key, action in actions.items():
-            shortcut = qt.QShortcut(qt.QKeySequence(key), parent)
-            self.connections.on(shortcut.activated, action)
-            self._shortcuts.append(shortcut)
-            if key in NUDGES:
-                self._nudges.append(shortcut)
-
-    def _enableShortcuts(self) -> None:
-        unlocked = bool(self.ui.correctButton.checked)
-        for shortcut in self._shortcuts:
-            shortcut.setEnabled(self._active and (unlocked or shortcut not in self._nudges))
+        return self._turns.settled
 
     def _observeScene(self) -> None:
         events = slicer.vtkMRMLScene
@@ -215,30 +169,14 @@ class Widget(VTKObservationMixin):
         if what == "leaving":
             self._saveRecord()  # the state is about to be another case's
             return
-        self._changes.add(what)
-        self._changeTimer.start()
+        self._turns.tell(what)
 
-    def _onChanges(self, *_: Any) -> None:
-        changes, self._changes = self._changes, set()
-        if changes:
-            self._dirty += [panel for panel in self.panels if changes & panel.listens and panel not in self._dirty]
-            self._showInScene(changes)
-            if changes & RECORDED:
-                self._saveRecord()
-        self._showPanels(time.monotonic() + TURN_S)
+    def _afterTurn(self) -> None:
         if self.case.task:
             self._clock.start()
         else:
             self._clock.stop()
-        self._enableShortcuts()
-
-    def _showPanels(self, end: float) -> None:
-        """Show what changed, panel by panel, for as long as the window may be kept busy; the rest comes next."""
-        while self._dirty:
-            self._dirty.pop(0).showNow()
-            if self._dirty and time.monotonic() > end:
-                self._changeTimer.start()
-                return
+        self._shortcuts.enable(self._active)
 
     def _showInScene(self, changes: set[str]) -> None:
         adopting, self._adopting = self._adopting, False
@@ -247,26 +185,36 @@ class Widget(VTKObservationMixin):
         if "masks" in changes and not adopting:
             self._showMasks()
         if "layout" in changes and slicer.app.layoutManager() is not None:
-            self.scene.applyLayout()
+            self._applyLayout()
         if changes & {"lesion", "centre", "review"}:
             self._showCentre()
         if "lesion" in changes:
-            self._later(self.centrePanel.onJump)
+            self._turns.later(self.centrePanel.onJump)
+        if changes & RECORDED:
+            self._saveRecord()
 
     def _showStudy(self, adopting: bool) -> None:
-        self._steps = []
+        self._turns.dropSteps()
         study = self.case.state.study
         if not study and not adopting:
             return
+        toLoad = []
         if not adopting:
             own = self.case.state.source.kind == "scene"
             self.scene.startCase(keepVolumes=own)
-            for item in () if own else study["phases"]:
-                self._steps.append(lambda item=item: self._loadPhase(item["phase"], item["file"], study["study_id"]))
-        if self.scene.phaseNodes() or self._steps:
-            self._steps += [self.scene.applyLayout, self.scene.views.fit, self.centrePanel.onJump]
-        self._steps.append(lambda: self.case.tell("nodes"))
-        self._stepTimer.start()
+            toLoad = [] if own else study["phases"]
+        for item in toLoad:
+            self._turns.later(lambda item=item: self._loadPhase(item["phase"], item["file"], study["study_id"]))
+        if toLoad or self.scene.phaseNodes():
+            self._turns.later(self._applyLayout, self.scene.views.fit, self.centrePanel.onJump)
+        self._turns.later(lambda: self.case.tell("nodes"))
+
+    def _applyLayout(self) -> None:
+        self.scene.applyLayout()
+        self._makeSurfaces()
+
+    def _makeSurfaces(self) -> None:
+        self._turns.next(self.scene.surfaceSteps())
 
     def _loadPhase(self, phase: str, file: str, name: str) -> None:
         if os.path.isfile(file):
@@ -277,14 +225,14 @@ class Widget(VTKObservationMixin):
     def _showMasks(self) -> None:
         masks = self.case.state.masks
         if masks.kind == "model" and os.path.isfile(masks.file):
-            self._later(self._loadMasks)
+            self._turns.later(self._loadMasks)
 
     def _loadMasks(self) -> None:
         reference = self.scene.reference()
         if reference is not None and self.case.state.masks.kind == "model":
             name = self.case.state.study.get("study_id", "")
             steps = self.scene.masks.loadSteps(self.case.state.masks.file, reference, name)
-            self._steps = [*steps, self.scene.showSurfaces, lambda: self.case.tell("nodes"), *self._steps]
+            self._turns.next([*steps, self._makeSurfaces, lambda: self.case.tell("nodes")])
 
     def _showCentre(self) -> None:
         history, unlocked = self.case.centres.history, bool(self.ui.correctButton.checked)
@@ -293,25 +241,11 @@ class Widget(VTKObservationMixin):
         else:
             self.scene.marks.show(history.current.lps_mm, self.case.state.lesion, not unlocked)
 
-    def _later(self, action: Callable[[], None]) -> None:
-        self._steps.append(action)
-        self._stepTimer.start()
-
-    def _onStep(self, *_: Any) -> None:
-        if self._steps:
-            self._steps.pop(0)()
-        if self._steps:
-            self._stepTimer.start()
-
     def _onClock(self, *_: Any) -> None:
         self.panels[0].showTask()
 
     def _onMoved(self, lps: Any) -> None:
         self.case.centres.move(lps, str(self.ui.reasonEdit.text).strip())
-
-    def _onPlaceKey(self, *_: Any) -> None:
-        if self.ui.placeButton.enabled:
-            self.centrePanel.onPlace()
 
     def _onCaseChosen(self, *_: Any) -> None:
         record = self.ui.caseSelector.currentNode()
@@ -341,7 +275,7 @@ class Widget(VTKObservationMixin):
             selector.blockSignals(wasBlocked)
 
     def _onSceneStartClose(self, *_: Any) -> None:
-        self._steps, self._dirty, self._changes = [], [], set()
+        self._turns.drop()
         self.scene.marks.stopPlacing()
         self.scene.marks.release()
 

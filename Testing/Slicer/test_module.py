@@ -241,7 +241,7 @@ def test_keys_nudge_only_while_the_centre_is_unlocked(driver, read, worker, file
     QtTest.QTest.keyClick(window, QtCore.Qt.Key.Key_Left)
     calm(driver, read)
     after = read.logic.case.centres.history.current.lps_mm
-    assert after[0] - before[0] == pytest.approx(1.0), "left on the screen's right-hand patient is towards L"
+    assert before[0] - after[0] == pytest.approx(1.0), "the screen's left is the patient's right, where L falls"
 
 
 def test_a_click_places_the_centre(driver, read, worker, files):

@@ -102,6 +102,11 @@ class CentrePanel(Panel):
             self.scene.marks.startPlacing()
         self.showNow()
 
+    def onPlaceKey(self, *_: Any) -> None:
+        """The key for *Place*, where that can be pressed."""
+        if self.ui.placeButton.enabled:
+            self.onPlace()
+
     def onPlacingEnded(self) -> None:
         """The click came."""
         self.scene.marks.stopPlacing()
