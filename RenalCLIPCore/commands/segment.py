@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ConfigurationError
-from .segment_evaluation import SegmentEvaluate, progress_line, read_cases
+from ..progress import ProgressLine
+from .segment_evaluation import SegmentEvaluate, read_cases
 
 if TYPE_CHECKING:
     from ..imaging.nnunet_options import TrainingOptions
@@ -55,7 +56,7 @@ class SegmentRun:
         volume = self._volume()
         model = SegmentationModel.load(self.model, self.device)
         options = SegmentOptions(exact=self.exact, mirroring=self.mirroring)
-        result = segment(volume, model, options=options, progress=progress_line())
+        result = segment(volume, model, options=options, progress=ProgressLine())
         self.out.parent.mkdir(parents=True, exist_ok=True)
         write_volume(result.labels, self.out)
         for line in (f"model {result.model}, sha256 {result.sha256}", *result.notes, *_summary(result.labels)):
@@ -112,7 +113,7 @@ class SegmentTrain:
         options: TrainingOptions = TrainingOptions(**self.options)
         cases = read_cases(self.cohort)
         train_segmentation(
-            cases, self.out, options, work=self.work, start_from=self.start_from, progress=progress_line()
+            cases, self.out, options, work=self.work, start_from=self.start_from, progress=ProgressLine()
         )
         print(f"{self.out}: trained on {len(cases)} images of {len({case.group for case in cases})} patients")
 
@@ -139,9 +140,7 @@ class SegmentPhantoms:
         """Write the phantoms."""
         from ..phantom.segmentation_cases import write_segmentation_cases
 
-        print(
-            write_segmentation_cases(self.out, self.patients, self.seed, phases=self.phases, progress=progress_line())
-        )
+        print(write_segmentation_cases(self.out, self.patients, self.seed, phases=self.phases, progress=ProgressLine()))
 
 
 COMMANDS: list[Any] = [SegmentRun, SegmentTrain, SegmentEvaluate, SegmentPhantoms]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ConfigurationError
+from ..progress import ProgressLine
 
 if TYPE_CHECKING:
     from ..imaging.nnunet_options import TrainingCase
@@ -68,20 +68,6 @@ def read_cases(source: Path) -> tuple[TrainingCase, ...]:
     from ..imaging.training_cases import cases_in_folder
 
     return cases_in_folder(source) if source.is_dir() else _table_cases(source)
-
-
-def progress_line() -> Callable[[float, str], None]:
-    """Progress on one line of a terminal's stderr; a line per twentieth elsewhere."""
-    last = [-1]
-
-    def report(fraction: float, words: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{100 * fraction:5.1f} % {words:<60}", end="\n" if fraction >= 1 else "", file=sys.stderr)
-        elif int(20 * fraction) != last[0]:
-            print(f"{100 * fraction:5.1f} % {words}", file=sys.stderr, flush=True)
-        last[0] = int(20 * fraction)
-
-    return report
 
 
 def summary_table(rows: Sequence[tuple[str, str, Any]], seed: int) -> list[str]:
@@ -151,7 +137,7 @@ def _predicted_masks(model: Path, cases: Sequence[TrainingCase], device: str) ->
     from ..imaging.volume import read_volume
 
     loaded = SegmentationModel.load(model, device)
-    report = progress_line()
+    report = ProgressLine()
     for number, case in enumerate(cases):
         report(number / len(cases), f"case {number + 1} of {len(cases)}")
         yield case.case_id, case.group, (read_volume(case.labels), segment(read_volume(case.image), loaded).labels)
