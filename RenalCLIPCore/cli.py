@@ -19,7 +19,19 @@ from typing import Any, ClassVar, Protocol
 from . import __version__
 from .errors import RenalCLIPError, refusal
 
-_GROUPS = ("review", "nephrometry", "study", "phantom", "segment", "train", "report", "bundle", "evaluate", "serve")
+_GROUPS = (
+    "review",
+    "nephrometry",
+    "study",
+    "phantom",
+    "segment",
+    "train",
+    "fine_tuning",
+    "report",
+    "bundle",
+    "evaluate",
+    "serve",
+)
 ENTRY_POINTS = "renalclip.commands"  # modules with COMMANDS that other packages bring
 
 

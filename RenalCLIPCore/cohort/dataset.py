@@ -72,12 +72,13 @@ class RoiDataset(Dataset[Sample]):
     Args:
         rows: Rows of one split.
         store: Holds every row's regions.
+        one_phase: Whether each row has its arterial phase alone, else its venous one (paper, 4.2).
 
     Raises:
-        CohortError: The store lacks a row.
+        CohortError: The store lacks a row, or a row has neither of the two phases.
     """
 
-    def __init__(self, rows: Sequence[CohortRow], store: RoiStore) -> None:
+    def __init__(self, rows: Sequence[CohortRow], store: RoiStore, *, one_phase: bool = False) -> None:
         absent = sum(row.case_id not in store for row in rows)
         if absent:
             raise CohortError(
@@ -85,6 +86,10 @@ class RoiDataset(Dataset[Sample]):
             )
         self.rows = tuple(rows)
         self.store = store
+        self.one_phase = one_phase
+        lacking = sum(not self.phases(row) for row in range(len(self.rows)))
+        if lacking:
+            raise CohortError(f"{lacking} of {len(rows)} rows have neither an arterial nor a venous phase.")
         self.targets = stack_targets(self.rows)
 
     def __len__(self) -> int:
@@ -97,8 +102,9 @@ class RoiDataset(Dataset[Sample]):
         return (z, x, y)
 
     def phases(self, row: int) -> tuple[Phase, ...]:
-        """Phases that a row has."""
-        return self.store.phases(self.rows[row].case_id)
+        """Phases that a row has, or the one of them that is used."""
+        there = self.store.phases(self.rows[row].case_id)
+        return tuple(phase for phase in (Phase.A, Phase.V) if phase in there)[:1] if self.one_phase else there
 
     def random_phase(self, row: int, seed: int) -> Phase:
         """One of the phases that a row has; the same for every row with these phases."""

@@ -43,44 +43,11 @@ class Learnt:
 
     def task(self, name: str, hidden: int) -> Task:
         """The manifest's entry of a task."""
-        definition = TASKS[name]
-        if name == SURVIVAL_TASK:
-            return Task(name=name, kind="survival", hidden=hidden)
-        labels = np.array([row.labels.get(name, MISSING) for row in self.validation_rows])
-        known = labels != MISSING
-        logits = self.validation.fused()[1][name][known]
-        temperature = fit_temperature(logits, labels[known])
-        entry = Task(
-            name=name,
-            classes=EVERY_TASK_CLASSES[name],
-            points=definition.points,
-            hidden=hidden,
-            temperature=temperature,
-            temperature_source=f"fitted to the fused logits of {int(known.sum())} validation cases",
-        )
-        return _with_threshold(entry, labels[known], softmax(logits, temperature)) if len(entry.classes) == 2 else entry
+        return task_entry(name, hidden, self.validation, self.validation_rows)
 
     def risk(self) -> Risk:
         """Median, baseline hazard and group curves of the malignant training cases."""
-        chosen = survival_rows(self.training_rows)
-        follow_up = [self.training_rows[i].follow_up[SURVIVAL_TASK] for i in chosen]
-        months, event = [f.months for f in follow_up], [f.event for f in follow_up]
-        score = self.training.fused()[1][SURVIVAL_TASK][chosen, 0]
-        high = score > np.median(score)
-        last = max(month for month in MONTHS if month <= max(months))
-        at = np.array([month for month in MONTHS if month <= last])
-        curves = {
-            group: kaplan_meier(np.array(months)[members], np.array(event)[members], at)
-            for group, members in (("low", ~high), ("high", high))
-        }
-        return Risk(
-            cohort=f"{len(chosen)} malignant training cases, {sum(event)} recurrences",
-            median=float(np.median(score)),
-            months=tuple(at.tolist()),
-            baseline_cumulative_hazard=tuple(baseline_cumulative_hazard(months, event, score, at).tolist()),
-            survival_low=tuple(curves["low"].tolist()),
-            survival_high=tuple(curves["high"].tolist()),
-        )
+        return risk_of(self.training, self.training_rows)
 
     def outliers(self) -> tuple[FeatureStatistics, OutOfDistributionRule]:
         """Statistics of the training features, and the distance that few validation cases exceed."""
@@ -94,6 +61,62 @@ class Learnt:
         return statistics, rule
 
 
+def task_entry(name: str, hidden: int, validation: Predictions, rows: Sequence[CohortRow]) -> Task:
+    """A manifest's entry of a task, calibrated on the validation split.
+
+    Args:
+        name: Of the task.
+        hidden: Units of its head.
+        validation: Of every phase of every validation case.
+        rows: The cases' rows, in the order of ``validation.cases``.
+    """
+    definition = TASKS[name]
+    if name == SURVIVAL_TASK:
+        return Task(name=name, kind="survival", hidden=hidden)
+    labels = np.array([row.labels.get(name, MISSING) for row in rows])
+    known = labels != MISSING
+    logits = validation.fused()[1][name][known]
+    temperature = fit_temperature(logits, labels[known])
+    entry = Task(
+        name=name,
+        classes=EVERY_TASK_CLASSES[name],
+        points=definition.points,
+        hidden=hidden,
+        temperature=temperature,
+        temperature_source=f"fitted to the fused logits of {int(known.sum())} validation cases",
+    )
+    return _with_threshold(entry, labels[known], softmax(logits, temperature)) if len(entry.classes) == 2 else entry
+
+
+def risk_of(training: Predictions, rows: Sequence[CohortRow]) -> Risk:
+    """Median, baseline hazard and group curves of the malignant training cases.
+
+    Args:
+        training: Of every phase of every training case.
+        rows: The cases' rows, in the order of ``training.cases``.
+    """
+    chosen = survival_rows(rows)
+    follow_up = [rows[i].follow_up[SURVIVAL_TASK] for i in chosen]
+    months, event = [f.months for f in follow_up], [f.event for f in follow_up]
+    score = training.fused()[1][SURVIVAL_TASK][chosen, 0]
+    high = score > np.median(score)
+    last = max(month for month in MONTHS if month <= max(months))
+    at = np.array([month for month in MONTHS if month <= last])
+    curves = {}
+    for group, members in (("low", ~high), ("high", high)):
+        # where all scores are equal nobody is above the median; both groups are everyone then
+        own = members if members.any() and not members.all() else np.ones(len(score), dtype=bool)
+        curves[group] = kaplan_meier(np.array(months)[own], np.array(event)[own], at)
+    return Risk(
+        cohort=f"{len(chosen)} malignant training cases, {sum(event)} recurrences",
+        median=float(np.median(score)),
+        months=tuple(at.tolist()),
+        baseline_cumulative_hazard=tuple(baseline_cumulative_hazard(months, event, score, at).tolist()),
+        survival_low=tuple(curves["low"].tolist()),
+        survival_high=tuple(curves["high"].tolist()),
+    )
+
+
 def predict_rows(
     encoder: nn.Module,
     heads: Mapping[str, nn.Module],
@@ -102,9 +125,11 @@ def predict_rows(
     batch_size: int,
     part: int,
     progress: Progress | None,
+    *,
+    one_phase: bool = False,
 ) -> Predictions:
     """Outputs of every phase of the rows; ``part`` is the half (0 or 1) of the whole work that this is."""
-    dataset = RoiDataset(rows, store)
+    dataset = RoiDataset(rows, store, one_phase=one_phase)
     total = sum(len(dataset.phases(row)) for row in range(len(dataset)))
 
     def told() -> Any:

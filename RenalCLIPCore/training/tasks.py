@@ -146,7 +146,7 @@ def score_tasks(predictions: Predictions, rows: Sequence[CohortRow]) -> dict[str
         if task == CENTRE_DENSITY:
             continue
         try:
-            scores[task] = _score(task, values, rows)
+            scores[task] = score_rows(task, values, rows)
         except UndefinedMeasureError:
             continue
     return scores
@@ -157,7 +157,17 @@ def survival_rows(rows: Sequence[CohortRow]) -> list[int]:
     return [i for i, row in enumerate(rows) if row.labels.get("malignancy") == 1 and SURVIVAL_TASK in row.follow_up]
 
 
-def _score(task: str, values: np.ndarray, rows: Sequence[CohortRow]) -> float:
+def score_rows(task: str, values: np.ndarray, rows: Sequence[CohortRow]) -> float:
+    """Macro AUROC of a classification task, C-index of survival.
+
+    Args:
+        task: Name.
+        values: (rows, K) logits, or (rows, 1) log relative hazard.
+        rows: Cases; those without a label are left out.
+
+    Raises:
+        UndefinedMeasureError: The measure is not defined for them.
+    """
     if task == SURVIVAL_TASK:
         chosen = survival_rows(rows)
         follow_up = [rows[i].follow_up[SURVIVAL_TASK] for i in chosen]

@@ -126,5 +126,5 @@ def test_wrong_files_are_refused_with_one_sentence(tiny, tmp_path):
     with pytest.raises(WeightsMismatchError, match="no dictionary of tensors"):
         read_published("merlin", tmp_path / "empty.pt")
     torch.save(ComparisonEncoder("ct-fm").network.body.state_dict(), tmp_path / "other.pt")
-    with pytest.raises(WeightsMismatchError, match="lacks conv1.weight"):
+    with pytest.raises(WeightsMismatchError, match=r"lacks conv1\.weight"):
         read_published("merlin", tmp_path / "other.pt")

@@ -1,0 +1,214 @@
+"""Fine-tuning on one task, from a cohort's training and validation rows to a calibrated run folder.
+
+A finished run holds ``result.json`` beside what every run has: the score, the task with its calibration, and for
+survival the risk groups. Runs on a frozen encoder keep that encoder as ``encoder.pt``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from ..cohort.dataset import EpochPlan, RoiData, RoiDataset, balanced_weights
+from ..cohort.fractions import fraction_of
+from ..cohort.roi_store import RoiStore
+from ..cohort.splits import LearningCohort
+from ..cohort.table import EVERY_TASK_CLASSES, CohortRow
+from ..errors import CohortError, TrainingError, UndefinedMeasureError
+from ..models.comparison import WINDOW_HU
+from ..models.manifest import Risk, Task
+from ..output import write_text
+from . import checkpoints
+from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
+from .learnt import predict_rows, risk_of, round_to_half, task_entry
+from .loop import BEST_FILE, Progress, RunResult, Trainer
+from .prediction import Predictions
+from .starting_weights import starting_encoder
+from .tasks import MultitaskModel, MultitaskTask, score_rows, survival_rows
+
+RESULT_FILE = "result.json"
+ENCODER_FILE = "encoder.pt"
+_TRAINED = 0.95  # share of the progress; the rest is calibration
+
+
+class FineTuned(BaseModel):
+    """What a finished run says about itself.
+
+    Attributes:
+        configuration: Hash of what decided the weights.
+        data: Hash of the cohort's splits.
+        origin: Hash of the weights that the run began with, or empty.
+        steps: Done.
+        score: Best on the validation split.
+        epoch: Of the best, counted from 0.
+        cases: Training cases.
+        task: With its calibration.
+        risk: Risk groups of the training cases (survival).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    configuration: str
+    data: str
+    origin: str
+    steps: int
+    score: float
+    epoch: int
+    cases: int
+    task: Task
+    risk: Risk | None = None
+
+
+def fine_tune(
+    configuration: FineTuningStage,
+    cohort: LearningCohort,
+    store: RoiStore,
+    out: Path,
+    *,
+    initial: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Train, calibrate on the validation split, and leave the run in ``out``.
+
+    Args:
+        configuration: Of the stage.
+        cohort: Training and validation rows; those without a label of the task are left out.
+        store: Regions of all of them.
+        out: Folder of the run.
+        initial: What the encoder starts from, see ``starting_weights``; None starts from scratch.
+        resume: Go on from the newest checkpoint there.
+        progress: Told of every step.
+
+    Raises:
+        CohortError: Labels are lacking, or the store lacks a row.
+        BundleError: The weights to start from do not fit.
+        TrainingError: As for :meth:`Trainer.fit`; or the encoder is to be frozen and there is none to start from.
+    """
+    if configuration.freeze_encoder and initial is None:
+        raise TrainingError("A frozen encoder must come from somewhere; give the bundle or run with --initial.")
+    if configuration.network != "renalclip" and store.spec.window_hu != WINDOW_HU:
+        raise CohortError(f"The comparison models need regions in the window {WINDOW_HU} HU; cut the regions again.")
+    if configuration.threads is not None:
+        torch.set_num_threads(configuration.threads)
+    part = labelled_part(configuration, cohort)
+    one_phase = configuration.phases == "arterial-else-venous"
+    training = RoiDataset(part.training, store, one_phase=one_phase)
+    validation = RoiDataset(part.validation, store, one_phase=one_phase)
+    weights = balanced_weights(part.training, configuration.balance) if configuration.balance else None
+    plan = EpochPlan(len(training), configuration.batch_size, configuration.seed, weights)
+    data = RoiData(training, validation, plan, configuration.augmentation, configuration.workers)
+    task = MultitaskTask(configuration, part.training, part.validation)
+    origin = _start(task.model, configuration, initial, out) if initial else ""
+    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin)
+    told = (lambda share, words: progress(_TRAINED * share, words)) if progress else None
+    result = trainer.fit(resume=resume, progress=told)
+    _finish(configuration, part, store, result, trainer.identity)
+    return result
+
+
+def labelled_part(configuration: FineTuningStage, cohort: LearningCohort) -> LearningCohort:
+    """The labelled rows of both splits, and of the training patients the configured fraction.
+
+    Raises:
+        CohortError: No row of a split is labelled, one class alone or no event is there to learn from, the fraction
+            loses a class, or the task cannot be scored on the validation split.
+    """
+    task = configuration.task
+    training, validation = (_labelled(task, rows) for rows in (cohort.training, cohort.validation))
+    for name, rows in (("training", training), ("validation", validation)):
+        if not rows:
+            wanted = "a malignant case with follow-up" if task == SURVIVAL_TASK else "a label"
+            raise CohortError(f"No {name} row has {wanted} for {task!r}; the task cannot be learnt from this cohort.")
+    if task == SURVIVAL_TASK and not any(_stratum(task, row) for row in training):
+        raise CohortError("No training case had a recurrence; survival cannot be learnt without an event.")
+    if task != SURVIVAL_TASK and len({row.labels[task] for row in training}) < 2:
+        raise CohortError(f"All training rows have one class of {task!r}; at least two are needed.")
+    try:
+        score_rows(task, np.zeros((len(validation), max(len(EVERY_TASK_CLASSES.get(task, ())), 1))), validation)
+    except UndefinedMeasureError as error:
+        raise CohortError(f"The task {task!r} cannot be scored on the validation split. {error}") from error
+    kept = fraction_of(training, configuration.fraction, configuration.seed, lambda row: _stratum(task, row))
+    return replace(cohort, training=kept, validation=validation)
+
+
+def _labelled(task: str, rows: Sequence[CohortRow]) -> tuple[CohortRow, ...]:
+    if task == SURVIVAL_TASK:
+        return tuple(rows[place] for place in survival_rows(rows))
+    return tuple(row for row in rows if task in row.labels)
+
+
+def _stratum(task: str, row: CohortRow) -> int:
+    return int(row.follow_up[task].event) if task == SURVIVAL_TASK else row.labels[task]
+
+
+def _start(model: MultitaskModel, configuration: FineTuningStage, initial: Path, out: Path) -> str:
+    state, origin = starting_encoder(configuration.network, initial, model.encoder.state_dict())
+    model.encoder.load_state_dict(state)
+    if configuration.freeze_encoder and not (out / ENCODER_FILE).exists():
+        checkpoints.save({"encoder": state}, out / ENCODER_FILE)
+    return origin
+
+
+def _finish(
+    configuration: FineTuningStage, part: LearningCohort, store: RoiStore, result: RunResult, identity: dict[str, str]
+) -> None:
+    """Calibrate the best weights, rounded as a bundle has them, and write the result."""
+    model, content = best_task_model(result.folder, configuration)
+    task = configuration.task
+
+    def predicted(rows: Sequence[CohortRow]) -> Predictions:
+        one_phase = configuration.phases == "arterial-else-venous"
+        heads = {task: model.heads[task]}
+        return predict_rows(model.encoder, heads, rows, store, configuration.batch_size, 0, None, one_phase=one_phase)
+
+    found = FineTuned(
+        **identity,
+        steps=result.steps,
+        score=content["score"],
+        epoch=content["epoch"],
+        cases=len(part.training),
+        task=task_entry(task, configuration.heads.hidden, predicted(part.validation), part.validation),
+        risk=risk_of(predicted(part.training), part.training) if task == SURVIVAL_TASK else None,
+    )
+    write_text(result.folder / RESULT_FILE, found.model_dump_json(indent=1))
+
+
+def best_task_model(run: Path, configuration: SupervisedStage) -> tuple[MultitaskModel, dict[str, Any]]:
+    """The best model of a run, rounded to half precision, in evaluation mode; and the content of its checkpoint.
+
+    Raises:
+        TrainingError: The run has no finished checkpoint, is of another configuration, or its frozen encoder is not
+            there.
+    """
+    content = checkpoints.load(run / BEST_FILE)
+    if content["configuration"] != configuration.digest:
+        raise TrainingError(f"The weights of the run {run.name} are of another configuration than the one beside them.")
+    model = MultitaskModel(configuration)
+    if configuration.freeze_encoder:
+        if not (run / ENCODER_FILE).is_file():
+            raise TrainingError(f"The run {run.name} has only heads; use the bundle that they were exported into.")
+        model.encoder.load_state_dict(checkpoints.load(run / ENCODER_FILE)["encoder"])
+    checkpoints.load_trained_state(model, content["model"])
+    round_to_half(model)
+    return model.eval(), content
+
+
+def read_result(run: Path) -> FineTuned:
+    """What a finished run says about itself.
+
+    Raises:
+        TrainingError: The run is not finished, or the file is damaged.
+    """
+    try:
+        return FineTuned.model_validate_json((run / RESULT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"{run.name} is no finished run of 'renalclip train task' or 'train survival'; finish it with --resume."
+        ) from error
