@@ -121,8 +121,8 @@ def join_predictions(predictions: Sequence[Prediction], cohorts: Cohorts) -> lis
 
 def join_reports(
     reports: Sequence[GeneratedReport], cohorts: Cohorts
-) -> dict[tuple[str, str], list[tuple[str, CohortRow]]]:
-    """Generated report (findings and impression, as one text per line) and row, by cohort and model.
+) -> dict[tuple[str, str], list[tuple[GeneratedReport, CohortRow]]]:
+    """Generated reports with the rows that they are of, by cohort and model.
 
     Raises:
         CohortError: As for :func:`join_predictions`.
