@@ -1,0 +1,122 @@
+"""Fine-tuning, predictions and bundles of several task runs, as a person types them."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from RenalCLIPCore.cli import main
+from RenalCLIPCore.cohort.roi_store import RoiStore, build_roi_store
+from RenalCLIPCore.cohort.table import read_cohort, write_cohort_table
+from RenalCLIPCore.inference.head_readings import probabilities
+from RenalCLIPCore.training.finished_run import open_run
+from Testing.Core.cohort.cohort_toys import SPEC, toy_rows
+
+SMALL = """
+epochs: 1
+batch_size: 6
+threads: 1
+phases: random-phase
+encoder: {width: 2}
+heads: {hidden: 4}
+optimiser: {learning_rate: 0.01}
+augmentation: {translation_px: 1, rotation_rad: [0, 0, 0]}
+grid: {learning_rate: [0.01, 0.001], batch_size: [6]}
+"""
+
+
+def run(*words):
+    return main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A multi-task bundle, and runs of malignancy (by grid), renal_r and survival."""
+    folder = tmp_path_factory.mktemp("trained")
+    rows = toy_rows(folder, 36)
+    rows = [replace(row, split="test") if number >= 32 else row for number, row in enumerate(rows)]
+    write_cohort_table(rows, folder / "cohort.csv")
+    build_roi_store(rows, folder / "store", SPEC)
+    (folder / "task.yaml").write_text(SMALL)
+    (folder / "multitask.yaml").write_text(
+        "{epochs: 1, batch_size: 6, threads: 1, tasks: [malignancy], encoder: {width: 2}, heads: {hidden: 4}}"
+    )
+    cohort = ("--cohort", folder / "cohort.csv", "--rois", folder / "store")
+    assert run("train", "multitask", "--config", folder / "multitask.yaml", *cohort, "--out", folder / "base") == 0
+    words = ("--name", "toy", "--version", "1", "--training-data", "Toys.", "--phantom")
+    assert run("bundle", "export", "--run", folder / "base", *cohort, "--out", folder / "bundle", *words) == 0
+    settings = ("--config", folder / "task.yaml", *cohort, "--seed", "3")
+    task = ("train", "task", *settings, "--task")
+    assert run(*task, "malignancy", "--grid", "--out", folder / "malignancy") == 0
+    frozen = ("--initial", folder / "bundle", "--freeze-encoder")
+    assert run(*task, "renal_r", *frozen, "--fraction", "0.5", "--out", folder / "renal_r") == 0
+    assert run("train", "survival", *settings, "--ties", "breslow", "--out", folder / "rfs") == 0
+    return folder, cohort
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_predictions_of_several_runs_stand_in_one_table(trained, tmp_path):
+    folder, cohort = trained
+    runs = [folder / name for name in ("malignancy", "renal_r", "rfs")]
+    sets = ("--phases", "A", "AV", "NAVD")
+    out = tmp_path / "deep" / "predictions.csv"
+    predict = ("evaluate", "predict", "--run", *runs, *cohort, *sets, "--model", "toy", "--out", out)
+    assert run(*predict) == 0
+    rows = table(out)
+    assert {row["phases"] for row in rows} == {"A", "AV", "NAVD"}
+    assert {(row["task"], row["training_fraction"], row["seed"]) for row in rows} == {
+        ("malignancy", "1.0", "3"),
+        ("renal_r", "0.5", "3"),
+        ("rfs", "1.0", "3"),
+    }
+    assert {row["split"] for row in rows} == {"test"}
+    cases = {phases: {row["patient"] for row in rows if row["phases"] == phases} for phases in ("A", "AV")}
+    # every third case lacks the arterial phase
+    assert (len(cases["A"]), len(cases["AV"])) == (2, 4)
+    assert run(*predict) == 2
+
+
+def test_a_set_of_phases_is_the_mean_of_their_logits(trained, tmp_path):
+    folder, cohort = trained
+    out = tmp_path / "predictions.csv"
+    assert run("evaluate", "predict", "--run", folder / "malignancy", *cohort, "--phases", "AV", "--out", out) == 0
+    reader = open_run(folder / "malignancy")
+    rows = [row for row in read_cohort(folder / "cohort.csv") if row.split == "test"]
+    read = reader.read(rows, RoiStore(folder / "store"))
+    for row in rows:
+        places = [i for i, case in enumerate(read.case_ids) if case == row.case_id and read.phases[i] in ("A", "V")]
+        expected = probabilities(read.outputs["malignancy"][places].mean(axis=0), reader.tasks[0].temperature)
+        own = [float(line["score"]) for line in table(out) if line["patient"] == row.patient]
+        assert own == pytest.approx(expected)
+
+
+def test_a_bundle_and_its_run_predict_the_same(trained, tmp_path):
+    folder, cohort = trained
+    for name, source in (("bundle", ("--bundle", folder / "bundle")), ("run", ("--run", folder / "base"))):
+        assert run("evaluate", "predict", *source, *cohort, "--out", tmp_path / name) == 0
+    bundle, plain = (table(tmp_path / name) for name in ("bundle", "run"))
+    assert [row["patient"] for row in bundle] == [row["patient"] for row in plain]
+    scores = [[float(row["score"]) for row in rows if row["output"] == "malignant"] for rows in (bundle, plain)]
+    # the bundle is calibrated, which changes no order
+    assert np.argsort(scores[0]).tolist() == np.argsort(scores[1]).tolist()
+
+
+def test_mistakes_end_in_one_message(trained, tmp_path, capsys):
+    folder, cohort = trained
+    task = ("train", "task", "--config", folder / "task.yaml", *cohort, "--out", tmp_path / "run", "--task")
+    for arguments, message in (
+        ((*task, "renal_q"), "There is no task 'renal_q'"),
+        ((*task, "renal_n"), "No training row has a label for 'renal_n'"),
+        ((*task, "malignancy", "--fraction", "2"), "fraction: Input should be less than or equal to 1"),
+        ((*task, "malignancy", "--fraction", "0.01"), "no case of class"),
+        ((*task, "malignancy", "--freeze-encoder"), "must come from somewhere"),
+        (("evaluate", "predict", "--run", folder, *cohort, "--out", tmp_path / "p.csv"), "configuration.yaml"),
+    ):
+        assert run(*arguments) == 2, arguments
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
