@@ -33,6 +33,7 @@ from .review import (
 if TYPE_CHECKING:
     from .imaging.alignment import RegistrationResult
     from .imaging.segmentation import Segmentation, SegmentationModel
+    from .imaging.segmentation_file import Origin
     from .models.bundle import Bundle
 
 Progress = Callable[[float, str], None]
@@ -52,7 +53,8 @@ class SessionOptions:
 
     Attributes:
         device: Where networks run (``cpu``, ``cuda``).
-        precision: ``exact`` (float32) or ``fast`` (bfloat16) for the encoder.
+        precision: ``exact`` (float32) or ``fast`` (bfloat16) for the encoder; ``auto`` becomes one of them with the
+            bundle, as suits the device.
         keep_identifiers: Whether the study's identifiers go into the review.
     """
 
@@ -91,7 +93,8 @@ class Session:
 
         if self.bundle is None or self.bundle.folder != folder:
             with self._timed("load bundle"):
-                self.bundle = Bundle.load(folder, self.options.device, self.options.precision)
+                bundle = Bundle.load(folder, self.options.device, self.options.precision)
+            self.bundle, self.options = bundle, replace(self.options, precision=bundle.precision.value)
         return self.bundle
 
     def open(self, study: Study) -> None:
@@ -123,16 +126,23 @@ class Session:
         self._take(segmentation, given=False)
         return segmentation
 
-    def segment_from_file(self, file: Path) -> Segmentation:
+    def segment_from_file(self, file: Path, origin: Origin | None = None) -> Segmentation:
         """Take a given segmentation.
+
+        Args:
+            file: Its label map.
+            origin: Of masks that a model made before; they stay the model's unless they were changed.
 
         Raises:
             InputError, GridMismatchError, NoKidneyError: As :func:`imaging.segmentation.load_segmentation` says.
         """
         from .imaging.segmentation import load_segmentation
+        from .imaging.segmentation_file import recognised
 
         segmentation = load_segmentation(file, self._case.reference.geometry)
-        self._take(segmentation, given=True)
+        if origin is not None:
+            segmentation = recognised(segmentation, origin)
+        self._take(segmentation, given=segmentation.source == "file")
         return segmentation
 
     def register(self, progress: Progress | None = None) -> None:

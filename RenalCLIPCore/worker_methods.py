@@ -12,6 +12,7 @@ import jsonschema
 
 from . import __version__
 from .errors import ConfigurationError
+from .imaging.segmentation_file import Origin, origin_of
 from .imaging.study import Phase, Study, read_study
 from .imaging.volume import write_volume
 from .inference.case import now
@@ -143,7 +144,8 @@ class SessionMethods:
 
     def _segment(self, params: Params, progress: Progress) -> Answer:
         if "file" in params:
-            segmentation = self.session.segment_from_file(Path(params["file"]))
+            origin = decode(Origin, params["origin"]) if "origin" in params else None
+            segmentation = self.session.segment_from_file(Path(params["file"]), origin)
         else:
             folder = Path(params["model"]) if "model" in params else None
             segmentation = self.session.segment_with_model(folder, progress)
@@ -156,6 +158,7 @@ class SessionMethods:
                 "file": str(path),
                 "model": segmentation.model,
                 "notes": list(segmentation.notes),
+                **({"origin": encode(origin_of(segmentation))} if segmentation.source == "model" else {}),
                 "lesions": [
                     {
                         "lesion_id": lesion.lesion_id,

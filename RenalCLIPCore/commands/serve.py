@@ -26,7 +26,12 @@ class ServeWorker:
         """Declare the arguments."""
         parser.add_argument("--work", type=Path, help="folder for volumes passed by path (default: a temporary one)")
         parser.add_argument("--device", default="cpu", help="cpu or cuda")
-        parser.add_argument("--precision", choices=("exact", "fast"), default="fast", help="of the encoder")
+        parser.add_argument(
+            "--precision",
+            choices=("auto", "exact", "fast"),
+            default="auto",
+            help="of the encoder; auto is bfloat16 where the device computes in it, else float32",
+        )
         parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
 
     def run(self) -> None:

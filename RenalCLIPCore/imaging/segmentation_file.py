@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,42 @@ class Segmentation:
     model: str
     sha256: str
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a host remembers of masks that a model made, to be given with them when they come back as a file.
+
+    Attributes:
+        model: Name of the segmentation model.
+        sha256: Hash over the model's files.
+        labels_sha256: :func:`labels_hash` of the masks as the model made them.
+        notes: What the model's run had to say.
+    """
+
+    model: str
+    sha256: str
+    labels_sha256: str
+    notes: tuple[str, ...] = ()
+
+
+def origin_of(made: Segmentation) -> Origin:
+    """What to remember of a model's masks."""
+    return Origin(made.model, made.sha256, labels_hash(made.labels), made.notes)
+
+
+def recognised(given: Segmentation, origin: Origin) -> Segmentation:
+    """A file's masks as the model's where they are still what it made; else the file's, which a note tells."""
+    if labels_hash(given.labels) == origin.labels_sha256:
+        return Segmentation(given.labels, "model", origin.model, origin.sha256, origin.notes)
+    note = f"The masks were made by {origin.model} and changed since."
+    return replace(given, notes=(*given.notes, note))
+
+
+def labels_hash(labels: Volume) -> str:
+    """SHA-256 of the labels along the patient's axes, however they are stored."""
+    array = np.ascontiguousarray(labels.canonical().array)
+    return hashlib.sha256(f"{array.dtype} {array.shape}".encode() + array.tobytes()).hexdigest()
 
 
 def load_segmentation(path: Path, reference: Geometry) -> Segmentation:

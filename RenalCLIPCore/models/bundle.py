@@ -33,7 +33,7 @@ from .bundle_parts import (
     write_prompts,
     write_statistics,
 )
-from .encoder import Precision, RenalEncoder, accelerated
+from .encoder import Precision, RenalEncoder, accelerated, suited_precision
 from .feature_statistics import FeatureStatistics
 from .manifest import MANIFEST_FILE, BundleManifest, Task, read_manifest
 from .weights import check_architecture, empty_encoder, fill, listed, make_head, read_tensors, save_tensors
@@ -113,6 +113,11 @@ class Bundle:
     def load(folder: Path, device: str = "cpu", precision: Precision | str = Precision.EXACT) -> Bundle:
         """Read and check a bundle.
 
+        Args:
+            folder: The bundle.
+            device: Where the networks go.
+            precision: How they compute; ``auto`` is what suits the device.
+
         Raises:
             BundleError: It is missing or damaged, or holds a file that is not listed.
             WeightsMismatchError: A tensor is missing, left over or of another shape.
@@ -120,6 +125,7 @@ class Bundle:
         """
         manifest = verify(folder)
         where = _device(device)
+        chosen = suited_precision(where) if precision == "auto" else Precision(precision)
         architecture = manifest.architecture
         encoder = empty_encoder(architecture.width, architecture.embedding_dim)
         fill(encoder, read_tensors(folder / ENCODER_FILE), ENCODER_FILE)
@@ -128,7 +134,7 @@ class Bundle:
         networks: tuple[Any, ...] = (encoder, *own.values(), *heads.values())
         for network in networks:
             network.eval().requires_grad_(False).to(where).to(memory_format=torch.channels_last_3d)
-        if Precision(precision) is Precision.FAST:
+        if chosen is Precision.FAST:
             encoder, own = accelerated(encoder), {name: accelerated(item) for name, item in own.items()}
         return Bundle(
             folder,
@@ -141,7 +147,7 @@ class Bundle:
             load_index(folder, manifest),
             load_statistics(folder, manifest),
             where,
-            Precision(precision),
+            chosen,
         )
 
 

@@ -28,6 +28,15 @@ class Precision(StrEnum):
     FAST = "fast"
 
 
+def suited_precision(device: torch.device) -> Precision:
+    """The fast one where the device has instructions for bfloat16, else the exact one, which is then the faster."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return Precision.FAST if fast else Precision.EXACT
+
+
 def network_input(rois: npt.NDArray[np.float32], crop: tuple[int, int, int] = NETWORK_SHAPE_XYZ) -> Tensor:
     """Centre-crop regions of interest and order their axes as the network wants them.
 

@@ -172,18 +172,25 @@ class CaseLogic(LongWork):
             return False
 
         def segmented(result: Any) -> None:
-            self.state.masks = MaskSource(kind, result["file"], result["model"], list(result["notes"]))
-            self.state.review, self.state.lesion = None, ""
-            self.state.centres, self.state.reports, self.state.verdicts = {}, {}, {}
-            self.plan.reached(Level.MASKS)
-            self.tell("masks", "review", "lesion", "centre", "report", "verdicts")
-            self.send("review", {}, self._reviewed)
+            origin = dict(result.get("origin", {}))
+            masks = MaskSource(kind, result["file"], result["model"], list(result["notes"]), origin)
+            self.plan.reached(Level.STUDY)  # until they are read, the case keeps the masks that it had
+
+            def read(answer: Any) -> None:
+                self.state.masks = masks
+                self.tell("masks")
+                self._reviewed(answer)
+
+            self.send("review", {}, read)
 
         return self.run(title, Level.STUDY, "segment", params, segmented)
 
     def _reviewed(self, result: Any) -> None:
         review = decode(CaseReview, withoutEvidence(result))
         state = self.state
+        gone = state.keepOnly(review)
+        if gone:
+            self.say(f"{', '.join(gone)}: another lesion now, so what was noted on it was dropped.", "warning")
         state.review = review
         state.mapsFolder = ""
         names = [item.lesion_id for item in review.lesions]
@@ -193,13 +200,13 @@ class CaseLogic(LongWork):
             self.latest[review.primary.lesion_id] = self.task.request
         self.centres.learn(review)
         self.plan.reached(Level.READING)
-        for name in names:
-            self.notes.withdrawOutdated(name)
+        self.notes.withdrawOutdated(*names)
         self.reach(Level.READING, self._readingComplete)
 
     def _readingComplete(self) -> None:
         self.tell("review", "lesion", "centre", "report", "verdicts")
-        self.finish("")
+        kind, text = self.message  # what the reading had to say stays
+        self.finish(text, kind)
 
     def replaceLesion(self, lesion: LesionReview) -> None:
         """Put a lesion's review in the place of the one with its id."""

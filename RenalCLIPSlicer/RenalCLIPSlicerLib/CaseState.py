@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from RenalCLIPCore.review import CaseReview, Edit, LesionReview, ReportDraft, ReviewFormatError, SignOff, decode, encode
+from RenalCLIPCore.review_reading import present
 
 from .CentreHistory import CentreHistory
 
 STATE_VERSION = 1
 SECTIONS = ("findings", "impression")
+SAME_LESION_MM = 25.0
 
 
 @dataclass
@@ -35,12 +38,21 @@ class StudySource:
 
 @dataclass
 class MaskSource:
-    """Where the masks come from: ``model`` or ``scene`` (a segmentation node that was there); empty for none yet."""
+    """Where the masks come from.
+
+    Attributes:
+        kind: ``model`` or ``scene`` (a segmentation node that was there); empty for none yet.
+        file: The worker's label map of them.
+        model: Name of the model.
+        notes: What should be known.
+        origin: What the worker wants to be told with the masks of a model when it has forgotten them.
+    """
 
     kind: str = ""
     file: str = ""
     model: str = ""
     notes: list[str] = field(default_factory=list)
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -113,6 +125,24 @@ class CaseState:
         wanted = self.lesion if lesion is None else lesion
         lesions = self.review.lesions if self.review else ()
         return next((item for item in lesions if item.lesion_id == wanted), None)
+
+    def keepOnly(self, review: CaseReview) -> list[str]:
+        """Forget what a reader noted on lesions that another review does not hold; returns their ids."""
+        new = {item.lesion_id: item for item in review.lesions}
+        noted = {*self.centres, *self.reports, *(name.partition(" ")[0] for name in self.verdicts)}
+        gone = sorted(name for name in noted if not _same(self.lesionReview(name), new.get(name)))
+        worked = [name for name in gone if self._worked(name)]
+        for name in gone:
+            self.centres.pop(name, None)
+            self.reports.pop(name, None)
+        self.verdicts = {name: item for name, item in self.verdicts.items() if name.partition(" ")[0] not in gone}
+        return worked
+
+    def _worked(self, lesion: str) -> bool:
+        """Whether a reader did anything to a lesion."""
+        history = self.centres.get(lesion)
+        moved = history is not None and (history.accepted or len(history.centres) > 1)
+        return moved or lesion in self.reports or any(name.partition(" ")[0] == lesion for name in self.verdicts)
 
     def report(self, lesion: str) -> tuple[str, str] | None:
         """Findings and impression as they read now: the draft with the reader's sections in place."""
@@ -216,6 +246,14 @@ def _addReading(state: CaseState, data: dict[str, Any]) -> None:
     state.centres = {name: CentreHistory.fromJson(item) for name, item in data["centres"].items()}
     state.reports = {name: EditedReport(**item) for name, item in data["reports"].items()}
     state.verdicts = {name: Verdict(**item) for name, item in data["verdicts"].items()}
+
+
+def _same(before: LesionReview | None, after: LesionReview | None) -> bool:
+    """Whether two reviews speak of one lesion: the same side, and centres that were proposed near one another."""
+    if before is None or after is None or before.side != after.side:
+        return False
+    first, second = present(before.centre_proposed), present(after.centre_proposed)
+    return first is None or second is None or math.dist(first.lps_mm, second.lps_mm) <= SAME_LESION_MM
 
 
 def _quoted(text: str) -> str:

@@ -97,19 +97,19 @@ class ReaderNotes:
         item.by, item.at = case.reader, now()
         case.tell("verdicts")
 
-    def withdrawOutdated(self, lesion: str) -> None:
+    def withdrawOutdated(self, *lesions: str) -> None:
         """Verdicts on findings that read differently now are withdrawn; their comments stay."""
-        case = self._case
-        review = case.state.lesionReview(lesion)
-        values = findings(review, case.state.report(lesion)) if review else {}
-        withdrawn = []
-        for name, item in case.state.verdicts.items():
-            owner, _, finding = name.partition(" ")
-            if owner == lesion and item.verdict and values.get(finding) != item.value:
-                item.verdict = ""
-                withdrawn.append(finding)
+        case, withdrawn = self._case, []
+        for lesion in lesions:
+            review = case.state.lesionReview(lesion)
+            values = findings(review, case.state.report(lesion)) if review else {}
+            for name, item in case.state.verdicts.items():
+                owner, _, finding = name.partition(" ")
+                if owner == lesion and item.verdict and values.get(finding) != item.value:
+                    item.verdict = ""
+                    withdrawn.append(name)
         if withdrawn:
-            case.say(f"{lesion}: {', '.join(withdrawn)} changed, so the sign-off was withdrawn.", "warning")
+            case.say(f"{', '.join(withdrawn)} changed, so the sign-off was withdrawn.", "warning")
 
     def askForRest(self) -> None:
         """Ask for the maps and the measurement that the shown lesion lacks, without long work's display."""

@@ -122,10 +122,12 @@ class WorkerPlan:
         def taken(result: Any) -> None:
             self.level = Level.MASKS
 
-        if not self._state().masks.kind:
+        masks = self._state().masks
+        if not masks.kind:
             self.level = Level.MASKS
             return None
-        return Step("segment", {"file": self._files.masksFile()}, taken)
+        origin = {"origin": masks.origin} if masks.origin else {}
+        return Step("segment", {"file": self._files.masksFile(), **origin}, taken)
 
     def _read(self) -> Step:
         def taken(result: Any) -> None:

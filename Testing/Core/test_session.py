@@ -10,9 +10,10 @@ from RenalCLIPCore.errors import CentreError, ConfigurationError, NoKidneyError,
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import Geometry, Volume, read_volume, write_volume
 from RenalCLIPCore.models.bundle import write_bundle
+from RenalCLIPCore.models.encoder import Precision
 from RenalCLIPCore.resources import resources
 from RenalCLIPCore.review import Absent, Centre, read_review, to_json
-from RenalCLIPCore.session import Session
+from RenalCLIPCore.session import Session, SessionOptions
 from Testing.Core.models.bundle_toys import toy_contents
 from Testing.Core.phantom_case import make_phantom, reoriented, write_phantom_study
 
@@ -228,3 +229,14 @@ def test_registration_undoes_breathing_and_says_how_far(phantom, bundle, tmp_pat
     assert registration.residual_after < registration.residual_before
     expected = still.review().primary.attenuation_hu["V"]
     assert abs(review.primary.attenuation_hu["V"] - expected) < min(5, abs(displaced - expected))
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_the_precision_that_suits_the_device_is_chosen_and_stands_in_the_review(files, bundle, monkeypatch, precision):
+    monkeypatch.setattr("RenalCLIPCore.models.bundle.suited_precision", lambda device: precision)
+    session = Session(SessionOptions(precision="auto"))
+    assert session.load_bundle(bundle).precision is precision
+    session.open(files[0])
+    session.segment_from_file(files[1])
+    session.review()
+    assert session.build().provenance.options["precision"] == precision.value

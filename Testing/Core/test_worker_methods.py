@@ -7,8 +7,9 @@ import sys
 import jsonschema
 import pytest
 
+from RenalCLIPCore.imaging.segmentation_file import Segmentation, origin_of
 from RenalCLIPCore.models.bundle import write_bundle
-from RenalCLIPCore.review import CaseReview, LesionReview, decode
+from RenalCLIPCore.review import CaseReview, LesionReview, decode, encode
 from RenalCLIPCore.session import SessionOptions
 from RenalCLIPCore.worker import InvalidParams
 from RenalCLIPCore.worker_methods import SessionMethods, worker_schema
@@ -103,6 +104,21 @@ def test_a_host_works_through_a_case(host, case, tmp_path):
     files = valid("review.save", host.call("review.save", out=str(tmp_path / "out")))["files"]
     assert all((tmp_path / "out").samefile(file.rsplit("/", 1)[0]) for file in files)
     assert host.close() == 0
+
+
+def test_masks_of_a_model_stay_the_models_when_a_host_gives_them_back(case, tmp_path):
+    study, masks, _, _ = case
+    methods = SessionMethods(SessionOptions(), tmp_path)
+    methods.call("study.open", {"path": str(study)}, lambda *_: None)
+    labels = methods.session.segment_from_file(masks).labels
+    origin = encode(origin_of(Segmentation(labels, "model", "toy", "a" * 64)))
+    answer = methods.call("segment", {"file": str(masks), "origin": origin}, lambda *_: None).result
+    valid("segment", {"result": answer})
+    assert answer["origin"] == origin
+    record = methods.session.build().segmentation
+    assert (record.source, record.model, record.sha256) == ("model", "toy", "a" * 64)
+    with pytest.raises(InvalidParams):
+        methods.call("segment", {"origin": origin}, lambda *_: None)
 
 
 def test_another_protocol_version_is_refused_with_what_to_do(host):

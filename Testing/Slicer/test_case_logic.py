@@ -10,7 +10,7 @@ from RenalCLIPSlicerLib.WorkerPlan import Level
 from RenalCLIPSlicerLib.WorkerProtocol import CANCELLED, ENDED, WorkerError
 
 from RenalCLIPCore.review import Absent, CaseReview, decode, encode
-from Testing.Slicer.fake_worker import MASKS, STUDY, FakeFiles, FakeWorker, lesionAt, review
+from Testing.Slicer.fake_worker import MASKS, STUDY, FakeFiles, FakeWorker, centre, lesionAt, review
 
 
 @pytest.fixture
@@ -185,6 +185,61 @@ def test_a_dead_worker_is_said_and_the_next_step_brings_a_new_one_up_to_the_case
     ]
     assert worker.sent[3].params == {"file": "/work/masks.nrrd"}
     assert read.savedFiles == ["/out/review.json"]
+
+
+def test_masks_of_the_model_come_back_to_a_new_worker_as_the_models(read, worker):
+    origin = {"model": "toy", "sha256": "a" * 64, "labels_sha256": "b" * 64, "notes": []}
+    worker.automatic["segment"] = {**MASKS, "origin": origin}
+    read.segment()
+    state, _ = stateFromJson(read.state.toJson())
+    assert state.masks.origin == origin
+    worker.die()
+    worker.sent.clear()
+    worker.automatic["review.save"] = {"files": []}
+    read.save("/out")
+    assert worker.sent[3].params == {"file": "/work/masks.nrrd", "origin": origin}
+    worker.automatic["segment"] = MASKS
+    read.useMasks()
+    assert read.state.masks.origin == {}
+
+
+def test_new_masks_that_were_not_read_leave_the_case_as_it_was(read, worker):
+    read.notes.editReport("impression", "Mine.")
+    before = read.state.toJson()
+    worker.automatic["segment"] = {**MASKS, "model": "another"}
+    del worker.automatic["review"]
+    read.segment()
+    read.cancel()
+    worker.fail("review", WorkerError(CANCELLED, "The request was cancelled."))
+    assert read.state.toJson() == before
+    assert read.message[1] == "Segmenting was cancelled; nothing was changed."
+    worker.automatic["review"] = encode(review())
+    worker.automatic["review.save"] = {"files": []}
+    worker.sent.clear()
+    read.save("/out")
+    assert worker.methods() == ["segment", "review", "review.save"], "the worker gets the case's own masks again"
+    assert worker.sent[0].params == {"file": "/work/masks.nrrd"}
+
+
+def test_what_a_reader_noted_outlives_new_masks_of_the_same_lesion(read, worker):
+    read.notes.editReport("impression", "Mine.")
+    read.notes.decide("malignancy", "accepted", "agreed")
+    read.segment()
+    assert read.state.report("L1")[1] == "Mine."
+    assert read.state.verdicts["L1 malignancy"].verdict == "accepted"
+    other = replace(review().lesions[0], centre_proposed=centre(90), centre_used=centre(90))
+    worker.automatic["review"] = encode(replace(review(), lesions=(other,)))
+    read.segment()
+    assert read.state.reports == {}
+    assert read.state.verdicts == {}
+    assert read.message == ("warning", "L1: another lesion now, so what was noted on it was dropped.")
+
+
+def test_a_sign_off_that_a_new_reading_withdraws_is_said(read, worker):
+    read.notes.decide("malignancy", "accepted")
+    read.state.verdicts["L1 malignancy"].value = "99 %"
+    read.read()
+    assert read.message == ("warning", "L1 malignancy changed, so the sign-off was withdrawn.")
 
 
 def test_a_worker_that_dies_while_a_centre_is_read_leaves_the_centre_and_offers_to_refresh(read, worker):

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from RenalCLIPCore.errors import GridMismatchError, InputError, NoKidneyError
 from RenalCLIPCore.imaging.orientation import reorient
 from RenalCLIPCore.imaging.segmentation import load_segmentation
+from RenalCLIPCore.imaging.segmentation_file import Segmentation, origin_of, recognised
 from RenalCLIPCore.imaging.volume import Geometry, Volume, write_volume
 from Testing.Core.imaging.kidney_toys import TOY_GRID, toy
 
@@ -103,3 +104,17 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
     (tmp_path / "labels.nii.gz").write_bytes(b"not an image")
     with pytest.raises(InputError):
         load_segmentation(tmp_path / "labels.nii.gz", TOY_GRID)
+
+
+def test_a_models_masks_are_recognised_however_they_are_stored_and_a_change_is_told(tmp_path):
+    _, labels = toy(3)
+    origin = origin_of(Segmentation(labels, "model", "toy", "a" * 64, ("a note",)))
+    stored = reorient(Volume(labels.array, TOY_GRID), "IRA")
+    found = recognised(load_segmentation(saved(tmp_path, stored), stored.geometry), origin)
+    assert (found.source, found.model, found.sha256, found.notes) == ("model", "toy", "a" * 64, ("a note",))
+    array = labels.array.copy()
+    array[tuple(np.argwhere(array == 1)[0])] = 2
+    given = load_segmentation(saved(tmp_path, Volume(array, TOY_GRID)), TOY_GRID)
+    found = recognised(given, origin)
+    assert (found.source, found.sha256) == ("file", given.sha256)
+    assert found.notes == ("The masks were made by toy and changed since.",)
