@@ -250,13 +250,9 @@ class RoiData:
 
     def training(self, epoch: int, start: int, device: torch.device) -> Iterator[Batch]:
         """The augmented batches of an epoch from the ``start``-th on."""
-        shape = self.training_set.input_shape
         whole = (self.training_set.one_phase_per_patient(draws) for draws in self.plan.batches(epoch)[start:])
-        for batch in _load(self.training_set, [list(self.share(draws)) for draws in whole], self.workers):
-            there = batch.to(device)
-            drawn = draw_parameters(self.augmentation, batch.seeds, there.images.shape[3] - shape[1])
-            images = augment_parts(there.images, drawn, shape, _AUGMENTED_AT_ONCE)
-            yield Batch(images, there.targets, batch.case_ids, batch.phases, batch.seeds)
+        loaded = _load(self.training_set, [list(self.share(draws)) for draws in whole], self.workers)
+        yield from _augmented(loaded, self.training_set.input_shape, self.augmentation, device)
 
     def validation(self, device: torch.device) -> Iterator[Batch]:
         """Every phase of every validation row, centre crops, unaugmented."""
@@ -270,6 +266,32 @@ def every_phase(dataset: RoiDataset, batch_size: int, device: torch.device, work
     for batch in _load(dataset, plan, workers):
         there = batch.to(device)
         images = centre_crop(there.images, dataset.input_shape)
+        yield Batch(images, there.targets, batch.case_ids, batch.phases, batch.seeds)
+
+
+def augmented_every_phase(
+    dataset: RoiDataset,
+    batch_size: int,
+    augmentation: Augmentation,
+    seed: int,
+    device: torch.device,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """The same, each region augmented by a seed of its own."""
+    places = [(row, phase) for row in range(len(dataset)) for phase in dataset.phases(row)]
+    seeds = np.random.default_rng(seed).integers(2**62, size=len(places))
+    draws = [Draw(row, int(one), phase) for (row, phase), one in zip(places, seeds, strict=True)]
+    plan = [draws[i : i + batch_size] for i in range(0, len(draws), batch_size)]
+    yield from _augmented(_load(dataset, plan, workers), dataset.input_shape, augmentation, device)
+
+
+def _augmented(
+    batches: Iterator[Batch], shape: tuple[int, int, int], augmentation: Augmentation, device: torch.device
+) -> Iterator[Batch]:
+    for batch in batches:
+        there = batch.to(device)
+        drawn = draw_parameters(augmentation, batch.seeds, there.images.shape[3] - shape[1])
+        images = augment_parts(there.images, drawn, shape, _AUGMENTED_AT_ONCE)
         yield Batch(images, there.targets, batch.case_ids, batch.phases, batch.seeds)
 
 

@@ -238,11 +238,13 @@ class BundleExport:
 
 @dataclass(frozen=True)
 class BundleAssemble:
-    """Add an nnU-Net model to a bundle."""
+    """Add fine-tuned tasks, a report generator or an nnU-Net model to a bundle."""
 
     name: ClassVar[str] = "bundle assemble"
     bundle: Path
-    segmentation: Path
+    segmentation: Path | None
+    task: list[Path]
+    report: Path | None
     out: Path
     overwrite: bool
 
@@ -250,16 +252,25 @@ class BundleAssemble:
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument(
-            "--bundle", type=Path, required=True, metavar="BUNDLE", help="bundle to take everything from"
+            "--bundle", type=Path, required=True, metavar="BUNDLE", help="bundle to take everything else from"
         )
-        parser.add_argument("--segmentation", type=Path, required=True, metavar="DIR", help="nnU-Net model folder")
+        parser.add_argument("--segmentation", type=Path, metavar="DIR", help="nnU-Net model folder")
+        parser.add_argument(
+            "--task", type=Path, nargs="+", default=[], metavar="RUN", help="runs of train task and train survival"
+        )
+        parser.add_argument("--report", type=Path, metavar="RUN", help="run of train report")
         parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder of the new bundle")
         parser.add_argument("--overwrite", action="store_true", help="replace an older bundle")
 
     def run(self) -> None:
-        from ..training.export import assemble_bundle
+        from ..errors import ConfigurationError
+        from ..training.assembly import assemble_bundle
 
-        manifest = assemble_bundle(self.bundle, self.segmentation, self.out, overwrite=self.overwrite)
+        if not (self.segmentation or self.task or self.report):
+            raise ConfigurationError("There is nothing to add; give --segmentation, --task or --report.")
+        manifest = assemble_bundle(
+            self.bundle, self.segmentation, self.out, tasks=self.task, report=self.report, overwrite=self.overwrite
+        )
         print(f"{self.out}: {', '.join(manifest.capabilities)}")
 
 

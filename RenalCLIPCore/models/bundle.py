@@ -36,11 +36,13 @@ from .bundle_parts import (
 from .encoder import Precision, RenalEncoder, accelerated, suited_precision
 from .feature_statistics import FeatureStatistics
 from .manifest import MANIFEST_FILE, BundleManifest, Task, read_manifest
+from .report_generator import GENERATOR_FILE, check_generator
 from .weights import check_architecture, empty_encoder, fill, listed, make_head, read_tensors, save_tensors
 
 ENCODER_FILE = "encoder.safetensors"
 HEADS_FILE = "heads.safetensors"
 SEGMENTATION_FOLDER = "segmentation"
+REPORT_FOLDER = "report"
 _IGNORED_NAMES = (".DS_Store", "Thumbs.db")
 
 
@@ -57,6 +59,7 @@ class BundleContents:
         index: As the manifest's ``index`` says.
         statistics: As the manifest's ``out_of_distribution`` says.
         segmentation: Folder of an nnU-Net model to copy, as the manifest's ``segmentation`` says.
+        report: Folder of a report generator to copy, as the manifest's ``report`` says.
     """
 
     manifest: BundleManifest
@@ -67,6 +70,7 @@ class BundleContents:
     index: CaseIndex | None = None
     statistics: FeatureStatistics | None = None
     segmentation: Path | None = None
+    report: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +112,11 @@ class Bundle:
     def segmentation_folder(self) -> Path | None:
         """Folder of the bundle's nnU-Net model, if it has one."""
         return self.folder / SEGMENTATION_FOLDER if self.manifest.segmentation else None
+
+    @property
+    def report_folder(self) -> Path | None:
+        """Folder of the bundle's report generator, if it has one."""
+        return self.folder / REPORT_FOLDER if self.manifest.report else None
 
     @staticmethod
     def load(folder: Path, device: str = "cpu", precision: Precision | str = Precision.EXACT) -> Bundle:
@@ -236,6 +245,7 @@ def _required(manifest: BundleManifest) -> set[str]:
         INDEX_FILE: manifest.index,
         INDEX_CASES_FILE: manifest.index,
         f"{SEGMENTATION_FOLDER}/dataset.json": manifest.segmentation,
+        f"{REPORT_FOLDER}/{GENERATOR_FILE}": manifest.report,
     }
     own = {_own_encoder_file(task.name) for task in manifest.tasks if task.own_encoder}
     return own | {path for path, needed in parts.items() if needed}
@@ -288,12 +298,15 @@ def _check_contents(contents: BundleContents) -> None:
         "index": (manifest.index, contents.index is not None),
         "out_of_distribution": (manifest.out_of_distribution is not None, contents.statistics is not None),
         "segmentation": (manifest.segmentation, contents.segmentation is not None),
+        "report": (manifest.report, contents.report is not None),
     }
     for name, (declared, given) in parts.items():
         if declared != given:
             raise BundleError(f"The manifest and the contents disagree about {name}: give both or neither.")
     if contents.segmentation is not None and not (contents.segmentation / "dataset.json").is_file():
         raise BundleError("The segmentation model must be an nnU-Net model folder, with dataset.json in it.")
+    if contents.report is not None:
+        check_generator(contents.report, contents.encoder)
     if set(contents.heads) != {task.name for task in manifest.tasks}:
         raise BundleError("Each task of the manifest needs a head of its name, and no other heads are allowed.")
     if set(contents.task_encoders) != {task.name for task in manifest.tasks if task.own_encoder}:
@@ -328,6 +341,8 @@ def _write_parts(folder: Path, contents: BundleContents) -> None:
         write_statistics(folder, contents.statistics)
     if contents.segmentation is not None:
         shutil.copytree(contents.segmentation, folder / SEGMENTATION_FOLDER, symlinks=False)
+    if contents.report is not None:
+        shutil.copytree(contents.report, folder / REPORT_FOLDER, symlinks=False)
 
 
 def _swap(partial: Path, folder: Path) -> None:

@@ -162,6 +162,7 @@ class BundleManifest(_Part):
     prompts: bool = False
     index: bool = False
     segmentation: bool = False
+    report: bool = False
     phantom_trained: bool = False
     intended_use: Words = "Research only. Not for clinical use."
     licence: Words
@@ -200,18 +201,26 @@ class BundleManifest(_Part):
             "neighbours": self.index,
             "out_of_distribution": self.out_of_distribution is not None,
             "segmentation": self.segmentation,
+            "report": self.report,
         }
         return (*(task.name for task in self.tasks), *(part for part, there in parts.items() if there))
 
     @property
     def sha256(self) -> str:
         """Hash over the manifest's canonical JSON, and through ``files`` over every file."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(self._content(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_yaml(self) -> str:
         """The text of ``bundle.yaml``."""
-        return yaml.dump(self.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+        return yaml.dump(self._content(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+    def _content(self) -> dict[str, Any]:
+        """The fields; without a report generator as in bundles from before there were any."""
+        content = self.model_dump(mode="json")
+        if not self.report:
+            del content["report"]
+        return content
 
     @staticmethod
     def from_yaml(text: str) -> BundleManifest:

@@ -56,7 +56,46 @@ def new_text_encoder(
     max_tokens: int = MAX_TOKENS,
     attention_dropout: float = 0.0,
 ) -> TextEncoder:
-    """A small language model with random weights drawn from a seed; the global generator stays as it is."""
+    """A small text encoder with random weights drawn from a seed; the global generator stays as it is."""
+    network = new_network(
+        tokenizer,
+        architecture,
+        width=width,
+        hidden=hidden,
+        layers=layers,
+        heads=heads,
+        seed=seed,
+        max_tokens=max_tokens,
+        attention_dropout=attention_dropout,
+    )
+    return TextEncoder(network, tokenizer, max_tokens)
+
+
+def new_network(
+    tokenizer: Any,
+    architecture: Literal["llama", "bert"],
+    *,
+    width: int,
+    hidden: int,
+    layers: int,
+    heads: int,
+    seed: int,
+    max_tokens: int = MAX_TOKENS,
+    attention_dropout: float = 0.0,
+) -> nn.Module:
+    """A small language model with random weights drawn from a seed; the global generator stays as it is.
+
+    Args:
+        tokenizer: Of transformers.
+        architecture: Its family.
+        width: Of the hidden states.
+        hidden: Within the feed-forward layers.
+        layers: Number of layers.
+        heads: Of the attention.
+        seed: Of the weights.
+        max_tokens: Of a sequence.
+        attention_dropout: Of the attention weights.
+    """
     from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM
 
     shared: dict[str, Any] = {
@@ -82,13 +121,14 @@ def new_text_encoder(
             network = LlamaForCausalLM(
                 LlamaConfig(**shared, attention_dropout=attention_dropout, tie_word_embeddings=True)
             )
-    return TextEncoder(network, tokenizer, max_tokens)
+    return network
 
 
 def add_adapters(
-    encoder: TextEncoder, *, rank: int, alpha: float, dropout: float, targets: Sequence[str], seed: int
+    encoder: nn.Module, *, rank: int, alpha: float, dropout: float, targets: Sequence[str], seed: int
 ) -> None:
-    """Freeze a text encoder and add trainable low-rank adapters to the linear layers of these names, in place.
+    """Freeze a module whose ``network`` is a language model, and add trainable low-rank adapters
+    to the network's linear layers of these names, in place.
 
     The adapters change nothing before they are trained. The BERT type calls its layers ``query``, ``key``, ``value``
     and ``dense``; they are taken there where none of the names occurs.
@@ -109,11 +149,12 @@ def add_adapters(
             parameter.data = parameter.data.float()
 
 
-def merge_adapters(encoder: TextEncoder) -> None:
+def merge_adapters(encoder: nn.Module) -> None:
     """Add what the adapters learnt to the weights below them and take the adapters out, in place."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    for parent in list(encoder.network.modules()):
+    network: Any = encoder.network
+    for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, BaseTunerLayer):
                 child.merge()

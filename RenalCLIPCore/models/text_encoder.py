@@ -102,7 +102,7 @@ class TextEncoder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write network and tokenizer as a checkpoint folder of transformers."""
-        with _quiet():
+        with quiet():
             self.network.save_pretrained(str(folder))
             self.tokenizer.save_pretrained(str(folder))
 
@@ -127,18 +127,43 @@ def load_text_encoder(folder: Path, max_tokens: int = MAX_TOKENS, **changes: Any
         InputError: There is no such folder, or no model or tokenizer of a usable kind in it.
         WeightsMismatchError: Weights are missing.
     """
+    kind = model_type(folder)
+    network, tokenizer = open_checkpoint(folder, causal=kind in CAUSAL_TYPES, **changes)
+    return TextEncoder(network, tokenizer, max_tokens)
+
+
+def model_type(folder: Path) -> str:
+    """What kind of model a checkpoint folder holds, in transformers' words.
+
+    Raises:
+        InputError: There is no such folder.
+    """
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{folder.name} is no checkpoint folder of transformers; one with config.json, weights and tokenizer is "
             "needed."
         ) from error
+
+
+def open_checkpoint(folder: Path, *, causal: bool, **changes: Any) -> tuple[Any, Any]:
+    """Network and tokenizer of a checkpoint folder; nothing is fetched.
+
+    Args:
+        folder: With ``config.json``, weights and tokenizer.
+        causal: Whether the network writes from left to right (else it fills in masks).
+        changes: Fields of the transformers configuration to change.
+
+    Raises:
+        InputError: It holds no model or tokenizer of a usable kind.
+        WeightsMismatchError: Weights are missing.
+    """
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
-    maker = AutoModelForCausalLM if kind in CAUSAL_TYPES else AutoModelForMaskedLM
+    maker = AutoModelForCausalLM if causal else AutoModelForMaskedLM
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
             network, report = maker.from_pretrained(
                 str(folder), local_files_only=True, output_loading_info=True, dtype="auto", **changes
@@ -148,11 +173,11 @@ def load_text_encoder(folder: Path, max_tokens: int = MAX_TOKENS, **changes: Any
     lacking = sorted(report["missing_keys"])
     if lacking:
         raise WeightsMismatchError(f"{folder.name} lacks weights, {lacking[0]} for instance; take a complete copy.")
-    return TextEncoder(network, tokenizer, max_tokens)
+    return network, tokenizer
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without progress bars and notices of transformers, which are none of the user's business."""
     from transformers.utils import logging
 

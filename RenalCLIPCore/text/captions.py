@@ -12,6 +12,8 @@ _ABBREVIATIONS = re.compile(
 )
 # A full stop ends a sentence before white space; a stop inside a number, or after the number of a list, does not.
 _END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])\s*|\s*\n+\s*")
+_FINDINGS = re.compile(r"^\s*findings\s*[:：]", re.IGNORECASE)
+_IMPRESSION = re.compile(r"\bimpressions?\s*[:：]", re.IGNORECASE)
 _ENUMERATOR = re.compile(r"^\s*(?:\(?\d{1,2}[.):、]|[-*•])\s*(?=\D)")
 
 
@@ -49,6 +51,16 @@ def caption(findings: str, impression: str) -> str:
         findings = NO_ABNORMALITY
     parts = [("Findings", findings), ("Impression", impression)]
     return "\n".join(f"{name}: {words}" for name, words in parts if words)
+
+
+def parse_caption(text: str) -> tuple[str, str]:
+    """Findings and Impression of a caption, also of one that a language model wrote.
+
+    What stands before the first heading counts as findings; a missing heading leaves its section empty.
+    """
+    before, _, after = _IMPRESSION.sub("\0", text, count=1).partition("\0")
+    findings = _FINDINGS.sub("", before, count=1)
+    return " ".join(findings.split()), " ".join(after.split())
 
 
 def shuffled_caption(findings: str, impression: str, generator: Permutes) -> str:

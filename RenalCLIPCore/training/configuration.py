@@ -12,6 +12,7 @@ from ..errors import ConfigurationError
 from ..resources import resources
 from .fine_tuning_stages import MultitaskConfiguration, SurvivalConfiguration, TaskConfiguration
 from .pretraining_stages import ClipConfiguration, ImageConfiguration, MntpConfiguration, SimcseConfiguration
+from .report_stages import ReportAdaptersConfiguration, ReportProjectorConfiguration
 from .stage import CONFIGURATION_FILE, Stage
 
 _MAX_BYTES = 1 << 20
@@ -24,6 +25,8 @@ STAGES: dict[str, type[Stage]] = {
     "multitask": MultitaskConfiguration,
     "task": TaskConfiguration,
     "survival": SurvivalConfiguration,
+    "report-projector": ReportProjectorConfiguration,
+    "report-adapters": ReportAdaptersConfiguration,
 }
 
 

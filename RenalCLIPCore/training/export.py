@@ -14,7 +14,7 @@ import torch
 from ..cohort.roi_store import RoiStore
 from ..cohort.splits import LearningCohort
 from ..errors import TrainingError
-from ..models.bundle import Bundle, BundleContents, write_bundle
+from ..models.bundle import BundleContents, write_bundle
 from ..models.bundle_parts import CaseIndex
 from ..models.encoder import RenalEncoder
 from ..models.feature_statistics import fit_feature_statistics
@@ -116,26 +116,6 @@ def export_bundle(
     )
     kept = {name: stored(model.heads[name]) for name in configuration.tasks}
     contents = BundleContents(manifest, stored(encoder), kept, index=index, statistics=statistics)
-    return write_bundle(out, contents, overwrite=overwrite)
-
-
-def assemble_bundle(bundle: Path, segmentation: Path, out: Path, *, overwrite: bool = False) -> BundleManifest:
-    """A bundle with an nnU-Net model's folder added (or exchanged).
-
-    Raises:
-        BundleError: The bundle is damaged, or cannot be written.
-    """
-    loaded = Bundle.load(bundle)
-    contents = BundleContents(
-        loaded.manifest.model_copy(update={"segmentation": True, "files": {}}),
-        stored(loaded.encoder),
-        {name: stored(head) for name, head in loaded.heads.items()},
-        {name: stored(encoder) for name, encoder in loaded.task_encoders.items()},
-        loaded.prompts,
-        loaded.index,
-        loaded.statistics,
-        segmentation,
-    )
     return write_bundle(out, contents, overwrite=overwrite)
 
 

@@ -22,7 +22,7 @@ from ..cohort.splits import LearningCohort
 from ..cohort.table import EVERY_TASK_CLASSES, CohortRow
 from ..errors import CohortError, TrainingError, UndefinedMeasureError
 from ..models.comparison import WINDOW_HU
-from ..models.manifest import Risk, Task
+from ..models.manifest import Preprocessing, Risk, Task
 from ..output import write_text
 from . import checkpoints
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
@@ -48,6 +48,7 @@ class FineTuned(BaseModel):
         score: Best on the validation split.
         epoch: Of the best, counted from 0.
         cases: Training cases.
+        preprocessing: How its regions were cut.
         task: With its calibration.
         risk: Risk groups of the training cases (survival).
     """
@@ -61,6 +62,7 @@ class FineTuned(BaseModel):
     score: float
     epoch: int
     cases: int
+    preprocessing: Preprocessing
     task: Task
     risk: Risk | None = None
 
@@ -174,6 +176,7 @@ def _finish(
         score=content["score"],
         epoch=content["epoch"],
         cases=len(part.training),
+        preprocessing=Preprocessing(**vars(store.spec)),
         task=task_entry(task, configuration.heads.hidden, predicted(part.validation), part.validation),
         risk=risk_of(predicted(part.training), part.training) if task == SURVIVAL_TASK else None,
     )

@@ -37,7 +37,7 @@ class Reader:
         one_phase: Whether it was trained on the arterial, else the venous phase alone.
         fraction: Share of the training patients that it saw.
         seed: Of its training; 0 for a bundle.
-        preprocessing: Of a bundle; None for a run, which reads any store.
+        preprocessing: How its regions were cut; None where a run does not say.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Reader:
         """Outputs for every phase of every row.
 
         Raises:
-            CohortError: The store lacks a row, or was not cut as the bundle needs it.
+            CohortError: The store lacks a row, or was not cut as the model needs it.
         """
         if self.preprocessing is not None and self.preprocessing != Preprocessing(**vars(store.spec)):
-            raise CohortError(f"The regions in {store.folder.name} were not cut as the bundle needs them.")
+            raise CohortError(f"The regions in {store.folder.name} were not cut as {self.name} needs them.")
         dataset = RoiDataset(rows, store)
         total, done = sum(len(dataset.phases(row)) for row in range(len(dataset))), 0
 
@@ -87,9 +87,17 @@ def open_run(run: Path) -> Reader:
     model, _ = best_task_model(run, configuration)
     heads = {name: model.heads[name] for name in configuration.tasks}
     if isinstance(configuration, FineTuningStage):
-        tasks = (read_result(run).task,)
-        one_phase = configuration.phases == "arterial-else-venous"
-        return Reader(run.name, model.encoder, heads, tasks, one_phase, configuration.fraction, configuration.seed)
+        result = read_result(run)
+        return Reader(
+            run.name,
+            model.encoder,
+            heads,
+            (result.task,),
+            configuration.phases == "arterial-else-venous",
+            configuration.fraction,
+            configuration.seed,
+            result.preprocessing,
+        )
     return Reader(run.name, model.encoder, heads, _uncalibrated(configuration), False, 1.0, configuration.seed)
 
 

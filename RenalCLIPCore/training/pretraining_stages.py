@@ -12,15 +12,13 @@ from .stage import Encoder, Fraction, Optimiser, Part, Positive, Schedule, Stage
 Count = Annotated[int, Field(ge=1)]
 
 
-class RegionStage(Stage):
-    """What both stages that see regions of interest have.
+class SidedStage(Stage):
+    """What the stages have that learn from regions of interest and words.
 
     Attributes:
-        encoder: Size of the encoder.
         augmentation: See ``cohort.augmentation``; never a left-right flip, for reports name sides.
     """
 
-    encoder: Encoder = Encoder()
     augmentation: Augmentation = Augmentation()
 
     @model_validator(mode="after")
@@ -28,6 +26,16 @@ class RegionStage(Stage):
         if self.augmentation.flip_probability:
             raise ValueError("augmentation.flip_probability must be 0: a flip would swap the sides that reports name")
         return self
+
+
+class RegionStage(SidedStage):
+    """What both stages that train the encoder have.
+
+    Attributes:
+        encoder: Size of the encoder.
+    """
+
+    encoder: Encoder = Encoder()
 
 
 class ImageConfiguration(RegionStage):

@@ -123,7 +123,7 @@ def _new_encoder(
     folder = out / TOKENIZER_FOLDER
     if ranks.first and newest(out / CHECKPOINT_FOLDER) is None:
         tokenizer = train_tokenizer([report.text for report in reports.training], model.vocabulary)
-        _replace(folder, lambda partial: tokenizer.save_pretrained(str(partial)))
+        replace_folder(folder, lambda partial: tokenizer.save_pretrained(str(partial)))
     distribution.told_to_all(None)
     return new_text_encoder(
         PreTrainedTokenizerFast.from_pretrained(str(folder)),
@@ -148,10 +148,10 @@ def _keep_encoder(encoder: TextEncoder, dropout: dict[str, float], out: Path) ->
     merge_adapters(encoder)
     for name, value in dropout.items():
         setattr(encoder.configuration, name, value)
-    _replace(out / ENCODER_FOLDER, encoder.cpu().save)
+    replace_folder(out / ENCODER_FOLDER, encoder.cpu().save)
 
 
-def _replace(folder: Path, write: Callable[[Path], object]) -> None:
+def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
     """Write a folder beside its place and rename it, in the place of an older one."""
     partial = folder.with_name(f".partial-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)

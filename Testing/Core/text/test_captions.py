@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from RenalCLIPCore.text.captions import NO_ABNORMALITY, caption, sentences, shuffled_caption
+from RenalCLIPCore.text.captions import NO_ABNORMALITY, caption, parse_caption, sentences, shuffled_caption
 
 
 def test_a_decimal_or_a_list_number_ends_no_sentence():
@@ -38,3 +38,11 @@ def test_shuffling_keeps_every_sentence_in_its_section_and_follows_the_generator
         assert sorted(sentences(second.removeprefix("Impression: "))) == sorted(sentences(impression))
     again = shuffled_caption(findings, impression, np.random.default_rng(3))
     assert again == shuffled_caption(findings, impression, np.random.default_rng(3))
+
+
+def test_a_caption_is_taken_apart_again():
+    assert parse_caption(caption("A mass.  It is dark.", "Cyst.")) == ("A mass. It is dark.", "Cyst.")
+    assert parse_caption("findings: A mass. IMPRESSION: Cyst. Impression: two") == ("A mass.", "Cyst. Impression: two")
+    assert parse_caption("A mass of 3 cm.") == ("A mass of 3 cm.", "")
+    assert parse_caption("Impression: Cyst.") == ("", "Cyst.")
+    assert parse_caption("") == ("", "")

@@ -10,6 +10,8 @@ from RenalCLIPCore.cli import main
 from RenalCLIPCore.cohort.roi_store import RoiStore, build_roi_store
 from RenalCLIPCore.cohort.table import read_cohort, write_cohort_table
 from RenalCLIPCore.inference.head_readings import probabilities
+from RenalCLIPCore.models.bundle import Bundle, verify
+from RenalCLIPCore.training.fine_tuning import read_result
 from RenalCLIPCore.training.finished_run import open_run
 from Testing.Core.cohort.cohort_toys import SPEC, toy_rows
 
@@ -120,3 +122,35 @@ def test_mistakes_end_in_one_message(trained, tmp_path, capsys):
         assert run(*arguments) == 2, arguments
         assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_heads_of_several_runs_stand_in_one_bundle(trained, tmp_path, capsys):
+    folder, cohort = trained
+    runs = [folder / name for name in ("malignancy", "renal_r", "rfs")]
+    assemble = ("bundle", "assemble", "--bundle", folder / "bundle", "--out", tmp_path / "bundle")
+    assert run(*assemble, "--task", *runs) == 0
+    verify(tmp_path / "bundle")
+    loaded = Bundle.load(tmp_path / "bundle")
+    # renal_r was trained on the bundle's frozen encoder and shares it
+    assert {task.name: task.own_encoder for task in loaded.manifest.tasks} == {
+        "renal_r": False,
+        "malignancy": True,
+        "rfs": True,
+    }
+    assert loaded.manifest.risk == read_result(folder / "rfs").risk
+    assert "Task renal_r: 12 training cases (50 % of the patients)." in loaded.manifest.training_data
+    for name, source in (("bundle", ("--bundle", tmp_path / "bundle")), ("runs", ("--run", *runs))):
+        assert run("evaluate", "predict", *source, *cohort, "--phases", "NAVD", "--out", tmp_path / name) == 0
+    scores = [
+        {(row["patient"], row["task"], row["output"]): float(row["score"]) for row in table(tmp_path / name)}
+        for name in ("bundle", "runs")
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+    capsys.readouterr()
+    for arguments, message in (
+        (("--task", runs[0], runs[0]), "Two of the runs are of one task"),
+        (("--task", folder / "base"), "no run of one task"),
+        ((), "nothing to add"),
+    ):
+        assert run(*assemble[:-1], tmp_path / "other", *arguments) == 2
+        assert message in capsys.readouterr().err

@@ -13,7 +13,8 @@ from RenalCLIPCore.cohort.splits import learning_cohort
 from RenalCLIPCore.errors import Cancelled, CohortError, TrainingError
 from RenalCLIPCore.models.bundle import Bundle, verify
 from RenalCLIPCore.training import checkpoints
-from RenalCLIPCore.training.export import BundleWords, assemble_bundle, export_bundle
+from RenalCLIPCore.training.assembly import assemble_bundle
+from RenalCLIPCore.training.export import BundleWords, export_bundle
 from RenalCLIPCore.training.fine_tuning_stages import MultitaskConfiguration
 from RenalCLIPCore.training.multitask import train_multitask
 from RenalCLIPCore.training.prediction import Predictions, predict
