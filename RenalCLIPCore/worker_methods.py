@@ -54,6 +54,7 @@ class SessionMethods:
             "review": self._review,
             "review.update": self._update,
             "explain": self._explain,
+            "uncertainty": self._uncertainty,
             "measure": self._measure,
             "report.draft": self._report,
             "review.save": self._save,
@@ -191,6 +192,9 @@ class SessionMethods:
     def _explain(self, params: Params, progress: Progress) -> Answer:
         return Answer(self._explanation(params["lesion_id"], tuple(params.get("tasks", ())) or None))
 
+    def _uncertainty(self, params: Params, progress: Progress) -> Answer:
+        return Answer(self._uncertainty_of(params["lesion_id"], progress))
+
     def _measure(self, params: Params, progress: Progress) -> Answer:
         return Answer(self._measurement(params["lesion_id"], progress))
 
@@ -226,12 +230,13 @@ class SessionMethods:
             return self._explanation(lesion_id, None)
 
         def uncertainty(progress: Progress) -> Params:
-            return {
-                "lesion_id": lesion_id,
-                "uncertainty": encode(self.session.estimate_uncertainty(lesion_id, progress)),
-            }
+            return self._uncertainty_of(lesion_id, progress)
 
         return (FollowUp("review.explanation", explanation), FollowUp("review.uncertainty", uncertainty), measured)
+
+    def _uncertainty_of(self, lesion_id: str, progress: Progress) -> dict[str, Any]:
+        found = self.session.estimate_uncertainty(lesion_id, progress)
+        return {"lesion_id": lesion_id, "uncertainty": encode(found)}
 
     def _measurement(self, lesion_id: str, progress: Progress) -> dict[str, Any]:
         found = self.session.measure(lesion_id, progress)

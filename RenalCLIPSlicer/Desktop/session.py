@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .host import Host
 
 _PATIENCE_S = 600.0
-_REST_S = 60.0
+_REST_S = 300.0
 _QUIET_S = 1.0
 
 
@@ -59,7 +59,7 @@ def write_screenshot(study: Path, file: Path, size: tuple[int, int]) -> None:
 
 
 def read_study(host: Host, widget: Any, study: Path) -> None:
-    """Have the module open, segment and read a study; returns when its panels and views show it.
+    """Have the module open, segment and read a study; returns when its panels and views show all of the reading.
 
     Raises:
         ReadingFailedError: As :func:`write_screenshot`.
@@ -67,11 +67,9 @@ def read_study(host: Host, widget: Any, study: Path) -> None:
     case = widget.logic.case
     _finish(host, widget, widget.openStudy(str(study)))
     _finish(host, widget, case.segment())
-    if case.state.lesionReview(case.state.lesion) is not None:
-        _pump(host, lambda: _complete(case.state.lesionReview(case.state.lesion)), _REST_S)
     widget.parts.ui.layoutPlanesButton.click()
     widget.parts.ui.jumpButton.click()
-    _pump(host, lambda: widget.parts.settled, _REST_S)
+    _pump(host, lambda: not case.busy and not case.later.underWay and widget.parts.settled, _REST_S)
     _pump(host, lambda: False, _QUIET_S)
 
 
@@ -82,13 +80,6 @@ def _finish(host: Host, widget: Any, begun: bool) -> None:
     kind, words = case.message
     if not begun or case.busy or kind == "error":
         raise ReadingFailedError(words or "The study could not be read in time.")
-
-
-def _complete(lesion: Any) -> bool:
-    from RenalCLIPCore.review import Absent
-
-    predicted = lesion.predicted
-    return isinstance(predicted, Absent) or not isinstance(predicted.uncertainty, Absent)
 
 
 def _pump(host: Host, condition: Callable[[], bool], seconds: float) -> None:

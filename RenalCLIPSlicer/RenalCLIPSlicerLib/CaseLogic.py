@@ -12,9 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from RenalCLIPCore.review import CaseReview, LesionReview, decode
+from RenalCLIPCore.review_reading import present
 
 from .CaseState import CaseState, MaskSource, StudySource
 from .CentreMover import CentreMover
+from .LaterParts import LaterParts
 from .LongWork import LongWork, WorkerPort
 from .ReaderNotes import ReaderNotes
 from .WorkerPlan import STUDY_FILE, Files, Level, Step, WorkerPlan, importParams, pointParams
@@ -43,6 +45,7 @@ class CaseLogic(LongWork):
         self.savedFiles: list[str] = []
         self.centres = CentreMover(self)
         self.notes = ReaderNotes(self)
+        self.later = LaterParts(self)
         worker.notified, worker.ended = self._notified, self._ended
 
     @property
@@ -51,8 +54,10 @@ class CaseLogic(LongWork):
         return self.task is not None or self.centres.moving
 
     def rested(self) -> None:
-        """Waiting centres are read now."""
+        """Waiting centres are read now, and what the shown lesion lacks is asked for."""
         self.centres.flush()
+        if not self.busy:
+            self.later.askForRest()
 
     def asked(self, step: Step, request: int) -> None:
         """Remember the newest reading of a lesion: what follows older ones is dropped."""
@@ -113,7 +118,7 @@ class CaseLogic(LongWork):
         if lesion != self.state.lesion and self.state.lesionReview(lesion):
             self.state.lesion = lesion
             self.tell("lesion")
-            self._askForRest()
+            self.later.askForRest()
 
     def stepLesion(self, step: int) -> None:
         """Show the next (1) or previous (-1) lesion, around the end."""
@@ -129,10 +134,11 @@ class CaseLogic(LongWork):
 
         def saved(result: Any) -> None:
             self.savedFiles = list(result["files"])
-            self.finish(f"Saved {', '.join(os.path.basename(name) for name in self.savedFiles)} in {folder}.")
+            rest = " What still comes is not in it; save again once it is there." if self.later.underWay else ""
+            self.finish(f"Saved {', '.join(os.path.basename(name) for name in self.savedFiles)} in {folder}.{rest}")
 
         params = {"out": folder, "edits": self.state.edits(), "sign_off": self.state.signOff()}
-        return self.run("Saving", Level.READING, "review.save", params, saved)
+        return self.run("Saving", Level.COMPLETE, "review.save", params, saved)
 
     def adopt(self, state: CaseState) -> None:
         """Take a case from the scene; whatever ran for another one is dropped."""
@@ -140,6 +146,7 @@ class CaseLogic(LongWork):
             self.cancel()
             self.task = None
         self.centres.forget()
+        self.later.forget()
         self.state, self.latest, self.savedFiles = state, {}, []
         self.plan.reached(min(self.plan.level, Level.BUNDLE))
         self.tell("busy", "study", "masks", "review", "lesion", "centre", "report", "verdicts")
@@ -150,6 +157,7 @@ class CaseLogic(LongWork):
         if self.state.review is None:
             return
         self.replaceLesion(lesion)
+        self.later.expect(lesion)
         self.notes.withdrawOutdated(lesion.lesion_id)
         self.tell("reading", "report", "verdicts")
 
@@ -158,6 +166,7 @@ class CaseLogic(LongWork):
             self.tell("leaving")
             source.folder = result["folder"]
             self.centres.forget()
+            self.later.forget()
             self.state = CaseState(source=source, study=dict(result))
             self.latest = {}
             self.plan.reached(Level.STUDY)
@@ -197,7 +206,8 @@ class CaseLogic(LongWork):
         if state.lesion not in names:
             state.lesion = review.primary.lesion_id if review.primary else (names[0] if names else "")
         if review.primary and self.task:
-            self.latest[review.primary.lesion_id] = self.task.request
+            self.latest = {review.primary.lesion_id: self.task.request}
+            self.later.expect(review.primary)
         self.centres.learn(review)
         self.plan.reached(Level.READING)
         self.notes.withdrawOutdated(*names)
@@ -215,14 +225,26 @@ class CaseLogic(LongWork):
             lesions = tuple(lesion if item.lesion_id == lesion.lesion_id else item for item in review.lesions)
             self.state.review = replace(review, lesions=lesions)
 
+    def amend(self, lesion: str, **parts: Any) -> None:
+        """Replace parts of a lesion's review."""
+        review = self.state.lesionReview(lesion)
+        if review:
+            self.replaceLesion(replace(review, **parts))
+
+    def amendReading(self, lesion: str, **parts: Any) -> None:
+        """Replace parts of a lesion's reading by the network."""
+        review = self.state.lesionReview(lesion)
+        reading = present(review.predicted) if review else None
+        if reading:
+            self.amend(lesion, predicted=replace(reading, **parts))
+
     def _ended(self, text: str) -> None:
         self.plan.forget()
         self.latest = {}
+        self.later.forget()
+        self.tell("reading")
         if self.task is None and text:
             self.say(text, "error")
 
-    def _askForRest(self) -> None:
-        self.notes.askForRest()
-
     def _notified(self, method: str, params: Mapping[str, Any]) -> None:
-        self.notes.followUp(method, params)
+        self.later.take(method, params)

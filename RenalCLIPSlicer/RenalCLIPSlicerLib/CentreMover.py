@@ -162,7 +162,10 @@ class CentreMover:
             if self.stale(lesion):
                 self._wanted.add(lesion)
         case.say(f"The centre was put back. {error.message}", "warning")
+        case.latest.pop(lesion, None)
         self._settled()
+        if not self._sent:
+            case.later.askForRest()  # the refused request stopped what was still to come
 
     def _settled(self) -> None:
         self.flush()

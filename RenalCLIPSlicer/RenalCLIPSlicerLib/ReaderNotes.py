@@ -1,25 +1,18 @@
-"""What a reader adds (edited report, verdicts) and what the worker brings later (maps, uncertainty, measurement)."""
+"""What a reader adds to a reading: an edited report, verdicts. Plain Python."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Union
 
-from RenalCLIPCore.review import Absent, Explanation, LesionReview, Measured, ReportDraft, Uncertainty, decode
-from RenalCLIPCore.review_reading import present
+from RenalCLIPCore.review import Absent, ReportDraft, decode
 
 from .CaseState import SECTIONS, EditedReport, Verdict, now
 from .Findings import findings
 from .WorkerPlan import Level
-from .WorkerProtocol import ENDED, WorkerError, withoutEvidence
 
 if TYPE_CHECKING:
     from .CaseLogic import CaseLogic
 
-ExplanationPart = Union[tuple[Explanation, ...], Absent]
-UncertaintyPart = Union[Uncertainty, Absent]
-MeasuredPart = Union[Measured, Absent]
 ReportPart = Union[ReportDraft, Absent]
 
 
@@ -70,7 +63,7 @@ class ReaderNotes:
 
         def drafted(result: Any) -> None:
             draft = decode(ReportPart, result)
-            self._amend(lesion, report=draft)
+            case.amend(lesion, report=draft)
             kept = case.state.reports.get(lesion)
             text = "The report was drafted anew" + ("; your edited sections are kept." if kept else ".")
             case.finish(text)
@@ -80,7 +73,7 @@ class ReaderNotes:
             case.say("There is no reading to report on yet.", "warning")
             return
         case.ensure(
-            "Drafting the report", Level.READING, lambda: case.send("report.draft", {"lesion_id": lesion}, drafted)
+            "Drafting the report", Level.COMPLETE, lambda: case.send("report.draft", {"lesion_id": lesion}, drafted)
         )
 
     def decide(self, finding: str, verdict: str, comment: str | None = None) -> None:
@@ -110,58 +103,3 @@ class ReaderNotes:
                     withdrawn.append(name)
         if withdrawn:
             case.say(f"{', '.join(withdrawn)} changed, so the sign-off was withdrawn.", "warning")
-
-    def askForRest(self) -> None:
-        """Ask for the maps and the measurement that the shown lesion lacks, without long work's display."""
-        case, review = self._case, self._case.state.lesionReview()
-        if review is None or case.task or case.plan.level < Level.READING or review.lesion_id in case.latest:
-            return
-        lesion = review.lesion_id
-        case.latest[lesion] = 0
-        reading = present(review.predicted)
-
-        def failed(error: WorkerError) -> None:
-            if error.code == ENDED:
-                case.latest.pop(lesion, None)
-
-        if reading and isinstance(reading.explanation, Absent):
-            case.worker.request("explain", {"lesion_id": lesion}, self._explained, failed)
-        if isinstance(review.measured, Absent) and review.label != "point":
-            case.worker.request("measure", {"lesion_id": lesion}, self._measured, failed)
-
-    def followUp(self, method: str, params: Mapping[str, Any]) -> None:
-        """Take a notification that follows a reading, unless a newer reading of its lesion is on its way."""
-        handler = {
-            "review.explanation": self._explained,
-            "review.measured": self._measured,
-            "review.uncertainty": self._uncertain,
-        }.get(method)
-        lesion = params.get("lesion_id")
-        if handler is None or "error" in params or self._case.latest.get(str(lesion)) != params.get("id"):
-            return
-        handler(params)
-
-    def _explained(self, data: Any) -> None:
-        self._case.state.mapsFolder = data["folder"]
-        self._amendReading(data["lesion_id"], explanation=decode(ExplanationPart, data["explanation"]))
-        self._case.tell("maps")
-
-    def _uncertain(self, data: Any) -> None:
-        self._amendReading(data["lesion_id"], uncertainty=decode(UncertaintyPart, data["uncertainty"]))
-        self._case.tell("reading")
-
-    def _measured(self, data: Any) -> None:
-        self._amend(data["lesion_id"], measured=decode(MeasuredPart, withoutEvidence(data["measured"])))
-        self.withdrawOutdated(data["lesion_id"])
-        self._case.tell("reading", "verdicts")
-
-    def _amend(self, lesion: str, **parts: Any) -> None:
-        review = self._case.state.lesionReview(lesion)
-        if review:
-            self._case.replaceLesion(replace(review, **parts))
-
-    def _amendReading(self, lesion: str, **parts: Any) -> None:
-        review: LesionReview | None = self._case.state.lesionReview(lesion)
-        reading = present(review.predicted) if review else None
-        if reading:
-            self._amend(lesion, predicted=replace(reading, **parts))

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
 
-from RenalCLIPCore.review import Absent, Centre
+from RenalCLIPCore.review import Absent, Centre, LesionReview
+from RenalCLIPCore.review_reading import present
 
 from .CaseState import CaseState
 from .WorkerProtocol import PROTOCOL_VERSION, handshakeProblem
 
 STUDY_FILE = "study.json"
+PARTS = {"explanation": "explain", "uncertainty": "uncertainty", "measured": "measure"}
 
 
 class Level(IntEnum):
-    """What the worker knows."""
+    """What the worker knows; ``COMPLETE`` is a reading with every part that the case holds of it."""
 
     COLD = 0
     GREETED = 1
@@ -25,6 +27,7 @@ class Level(IntEnum):
     STUDY = 3
     MASKS = 4
     READING = 5
+    COMPLETE = 6
 
 
 class Files(Protocol):
@@ -69,18 +72,19 @@ class WorkerPlan:
         self.level = Level.COLD
         self.provenance: dict[str, Any] = {}
         self._moved: set[str] = set()
+        self._brought: set[tuple[str, str]] = set()
 
     def forget(self) -> None:
         """The worker is gone."""
-        self.level, self._moved = Level.COLD, set()
+        self.reached(Level.COLD)
 
     def reached(self, level: Level) -> None:
         """The worker was told by other means."""
-        self.level, self._moved = level, set()
+        self.level, self._moved, self._brought = level, set(), set()
 
     def next(self, wanted: Level) -> Step | None:
         """The next request on the way to a level; None when it is reached."""
-        while self.level < wanted:
+        while self.level < min(wanted, Level.READING):
             step = {
                 Level.COLD: self._greet,
                 Level.GREETED: self._load,
@@ -90,7 +94,9 @@ class WorkerPlan:
             }[self.level]()
             if step:
                 return step
-        return self._move() if wanted is Level.READING else None
+        if wanted < Level.READING:
+            return None
+        return self._move() or (self._bring() if wanted is Level.COMPLETE else None)
 
     def _greet(self) -> Step:
         def taken(result: Any) -> str | None:
@@ -151,9 +157,34 @@ class WorkerPlan:
                 return Step("review.update", params, self._lesionRead)
         return None
 
+    def _bring(self) -> Step | None:
+        review = self._state().review
+        for lesion in review.lesions if review else ():
+            for part in held(lesion):
+                if (lesion.lesion_id, part) not in self._brought:
+                    self._brought.add((lesion.lesion_id, part))
+                    return Step(PARTS[part], {"lesion_id": lesion.lesion_id}, lambda result: None)
+        return None
+
     def movedByHand(self, lesion: str) -> None:
-        """The worker knows this lesion's centre."""
+        """The worker knows this lesion's centre, and no more than that of its reading."""
         self._moved.add(lesion)
+        self._brought -= {(lesion, part) for part in PARTS}
+
+    def broughtPart(self, lesion: str, part: str) -> None:
+        """The worker has computed a part of a lesion's reading."""
+        self._brought.add((lesion, part))
+
+
+def held(lesion: LesionReview) -> list[str]:
+    """The parts of :data:`PARTS` that a lesion's review holds."""
+    reading = present(lesion.predicted)
+    parts = {
+        "explanation": reading.explanation if reading else Absent(""),
+        "uncertainty": reading.uncertainty if reading else Absent(""),
+        "measured": lesion.measured,
+    }
+    return [name for name in PARTS if not isinstance(parts[name], Absent)]
 
 
 def pointParams(centre: Centre) -> dict[str, Any]:

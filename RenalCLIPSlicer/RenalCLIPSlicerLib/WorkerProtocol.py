@@ -18,6 +18,7 @@ NEEDED_METHODS = (
     "review",
     "review.update",
     "explain",
+    "uncertainty",
     "measure",
     "report.draft",
     "review.save",

@@ -158,13 +158,15 @@ def bench_workstation() -> list[Row]:
     command = [sys.executable, "-m", "Testing.Benchmarks.workstation"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     found = json.loads(done.stdout.decode().splitlines()[-1])
-    block = max(found["segmenting_block_ms"], found["reviewing_block_ms"])
-    words = f"{block:.0f} ms (segmenting {found['segmenting_block_ms']:.0f}, moving {found['reviewing_block_ms']:.0f})"
-    return [
+    opening = f"{found['opening_s']:.2f} s ({found['opening_work_s']:.2f} s of processor time)"
+    rows = [
         Row("workstation: point released to refreshed panels", f"{found['drag_s']:.2f} s median", "<= 1 s"),
-        Row("workstation: opening the module", f"{found['opening_s']:.2f} s", "<= 1 s"),
-        Row("workstation: longest block of the event loop while segmenting and reading", words, "<= 100 ms"),
+        Row("workstation: opening the module", opening, "<= 1 s"),
     ]
+    for name in ("segmenting", "reviewing"):
+        words = f"{found[f'{name}_block_ms']:.0f} ms ({found[f'{name}_work_ms']:.0f} ms of the window's processor time)"
+        rows.append(Row(f"workstation: longest block of the event loop while {name}", words, "<= 100 ms"))
+    return rows
 
 
 def main() -> None:

@@ -84,6 +84,7 @@ class FakeWorker:
             "study.import": STUDY,
             "segment": MASKS,
             "review": encode(review()),
+            **{name: {} for name in ("explain", "uncertainty", "measure")},
             **self.automatic,
         }
 

@@ -16,14 +16,9 @@ SIZE = (1680, 1050)
 
 
 def reading_done(widget: Any) -> bool:
-    """Whether the shown lesion's reading and its follow-ups have arrived."""
-    from RenalCLIPCore.review import Absent
-
+    """Whether the shown lesion's reading has arrived with all that follows it."""
     case = widget.logic.case
-    lesion = case.state.lesionReview(case.state.lesion) if case.state.review else None
-    if case.busy or not widget.parts.settled or lesion is None:
-        return False
-    return not isinstance(lesion.predicted.uncertainty, Absent) and not isinstance(lesion.measured, Absent)
+    return not case.busy and not case.later.underWay and widget.parts.settled and case.state.review is not None
 
 
 def main(study: str, folder: str | None = None) -> None:

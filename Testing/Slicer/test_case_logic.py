@@ -181,8 +181,10 @@ def test_a_dead_worker_is_said_and_the_next_step_brings_a_new_one_up_to_the_case
         "segment",
         "review",
         "review.update",
+        *("explain", "uncertainty", "measure") * 2,
         "review.save",
     ]
+    assert worker.sent[6].params == {"lesion_id": "L1"}, "what is saved holds what is shown"
     assert worker.sent[3].params == {"file": "/work/masks.nrrd"}
     assert read.savedFiles == ["/out/review.json"]
 
@@ -217,7 +219,8 @@ def test_new_masks_that_were_not_read_leave_the_case_as_it_was(read, worker):
     worker.automatic["review.save"] = {"files": []}
     worker.sent.clear()
     read.save("/out")
-    assert worker.methods() == ["segment", "review", "review.save"], "the worker gets the case's own masks again"
+    assert worker.methods()[:2] == ["segment", "review"], "the worker gets the case's own masks again"
+    assert worker.methods()[-1] == "review.save"
     assert worker.sent[0].params == {"file": "/work/masks.nrrd"}
 
 
@@ -274,6 +277,58 @@ def test_later_parts_are_taken_and_those_of_an_older_reading_dropped(read, worke
     assert read.state.mapsFolder == "/maps"
     assert read.state.lesionReview().predicted.explanation == Absent("the map is empty")
     worker.notified("review.unknown", {"id": number, "lesion_id": "L1"})
+
+
+def bare(number=1):
+    """A lesion whose later parts have not come."""
+    lesion = review().lesions[number - 1]
+    gone = Absent("not yet")
+    return replace(lesion, measured=gone, predicted=replace(lesion.predicted, explanation=gone, uncertainty=gone))
+
+
+def test_what_is_still_to_come_is_known_until_it_came_or_failed(read, worker):
+    del worker.automatic["review"]
+    read.read()
+    number = worker.answer("review", encode(replace(review(), lesions=(bare(),)))).number
+    assert all(read.later.coming("L1", part) for part in ("explanation", "uncertainty", "measured"))
+    worker.notified("review.uncertainty", {"id": number, "lesion_id": "L1", "uncertainty": {"absent": "one phase"}})
+    worker.notified("review.measured", {"id": number, "lesion_id": "L1", "error": {"code": -32603, "message": "x"}})
+    assert read.later.coming("L1", "explanation")
+    assert not read.later.coming("L1", "measured")
+    worker.automatic["review.save"] = {"files": ["/out/review.json"]}
+    read.save("/out")
+    assert "What still comes is not in it" in read.message[1]
+    worker.die()
+    assert not read.later.underWay
+
+
+def test_a_refused_centre_brings_back_what_it_stopped(read, worker):
+    del worker.automatic["review"]
+    read.read()
+    worker.answer("review", encode(replace(review(), lesions=(bare(),))))
+    for method in ("explain", "uncertainty", "measure"):
+        del worker.automatic[method]
+    read.centres.move((900.0, 0.0, 0.0))
+    worker.fail("review.update", WorkerError(-32000, "The centre lies outside the scan.", "centre"))
+    assert [item.method for item in worker.waiting.values()] == ["explain", "uncertainty", "measure"]
+    worker.answer("measure", {"lesion_id": "L1", "measured": {"absent": "no kidney beside it"}})
+    assert read.state.lesionReview().measured == Absent("no kidney beside it")
+    worker.fail("explain", WorkerError(-32603, "Internal error."))
+    assert not read.later.coming("L1", "explanation")
+    assert read.later.coming("L1", "uncertainty")
+
+
+def test_the_lesion_that_is_chosen_gets_the_parts_that_only_the_first_had(read, worker):
+    del worker.automatic["review"]
+    read.read()
+    worker.answer("review", encode(replace(review(), lesions=(review().lesions[0], bare(2)))))
+    for method in ("explain", "uncertainty", "measure"):
+        del worker.automatic[method]
+    read.selectLesion("L2")
+    assert [item.params for item in worker.waiting.values()] == [{"lesion_id": "L2"}] * 3
+    read.selectLesion("L1")
+    read.selectLesion("L2")
+    assert len(worker.waiting) == 3, "asked once"
 
 
 def test_an_edited_section_survives_a_new_draft_and_a_moved_centre(read, worker):

@@ -53,8 +53,6 @@ def answers(files):
         "study.import": opened,
         "segment": {**MASKS, "file": str(masks)},
         "review": encode(placed(files)),
-        "explain": None,
-        "measure": None,
     }
 
 

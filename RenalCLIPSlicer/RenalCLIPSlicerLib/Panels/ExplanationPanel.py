@@ -45,6 +45,8 @@ class ExplanationPanel(Panel):
         combo.blockSignals(False)
         combo.setEnabled(bool(self._maps))
         self.ui.mapOpacitySlider.setEnabled(bool(self._maps))
+        if lesion and self.case.later.coming(lesion.lesion_id, "explanation"):
+            part = Absent("The map is being computed…")
         self._words(part)
         self._apply()
 

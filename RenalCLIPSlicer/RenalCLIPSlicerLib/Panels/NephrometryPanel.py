@@ -68,7 +68,10 @@ class NephrometryPanel(Panel):
 
     def _notes(self, lesion: LesionReview) -> str:
         if isinstance(lesion.measured, Absent):
-            return self.theme.soft(f"Measured: {lesion.measured.absent}")
+            coming = self.case.later.coming(lesion.lesion_id, "measured")
+            return self.theme.soft(
+                "Being measured from the masks…" if coming else f"Measured: {lesion.measured.absent}"
+            )
         notes = list(lesion.measured.notes)
         padua, index = present(lesion.measured.padua), present(lesion.measured.centrality)
         others = [f"PADUA {padua.text}, {padua.complexity} complexity"] if padua else []

@@ -7,6 +7,8 @@ from RenalCLIPCore.review_reading import percent, present, spreads, task_words, 
 
 from .Panel import Panel
 
+PRECISIONS = {"exact": "float32 (exact)", "fast": "bfloat16 in the encoder (fast)"}
+
 
 class QualityPanel(Panel):
     """Quality of the shown lesion's reading, then where everything comes from."""
@@ -18,12 +20,13 @@ class QualityPanel(Panel):
         review, lesion = self.case.state.review, self.case.state.lesionReview()
         self.ui.qualitySection.setVisible(review is not None)
         if review is not None:
-            pairs = (quality(lesion) if lesion else []) + provenance(review)
+            coming = lesion is not None and self.case.later.coming(lesion.lesion_id, "uncertainty")
+            pairs = (quality(lesion, coming) if lesion else []) + provenance(review)
             self.ui.qualityLabel.setText(self.theme.rows(pairs))
 
 
-def quality(lesion: LesionReview) -> list[tuple[str, str]]:
-    """Phases, region, spread and distance of a lesion's reading."""
+def quality(lesion: LesionReview, coming: bool = False) -> list[tuple[str, str]]:
+    """Phases, region, spread (perhaps still coming) and distance of a lesion's reading."""
     reading, inside = present(lesion.predicted), present(lesion.roi_inside)
     pairs = []
     if reading:
@@ -32,7 +35,7 @@ def quality(lesion: LesionReview) -> list[tuple[str, str]]:
         pairs.append(("Region in scan", f"{percent(inside)} of 140 × 140 × 160 mm"))
     if reading:
         pairs += [
-            ("Spread (SD)", _spread(reading.uncertainty)),
+            ("Spread (SD)", "being estimated…" if coming else _spread(reading.uncertainty)),
             ("Training data", _distance(reading.out_of_distribution)),
         ]
     elif isinstance(lesion.predicted, Absent):
@@ -53,6 +56,7 @@ def provenance(review: CaseReview) -> list[tuple[str, str]]:
         pairs.append(("Trained on", trained))
     if masks:
         pairs.append(("Masks", f"{masks.model} ({masks.sha256[:12]}…)"))
+    pairs.append(("Precision", PRECISIONS.get(source.options.get("precision", ""), "–")))
     pairs.append(("Versions", f"RenalCLIP {source.core_version}, torch {source.libraries.get('torch', '–')}"))
     pairs.append(("Read", when_words(source.created)))
     return pairs
