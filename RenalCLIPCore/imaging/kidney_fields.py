@@ -77,7 +77,7 @@ def kidney_fields(labels: Volume, findings: LesionFindings, lesion: Lesion, step
         NoKidneyError: No parenchyma lies within 60 mm of the lesion.
     """
     whole, numbers = _rounded(labels.canonical()), _rounded(findings.components.canonical())
-    box = bounding_box(numbers.array == lesion.number)
+    box = _lesion_box(numbers, lesion)
     if box is None:
         raise NoKidneyError(f"The lesion {lesion.lesion_id} is not in the masks that were given.")
     search = _widened(box, whole.geometry, SEARCH_MM)
@@ -85,7 +85,10 @@ def kidney_fields(labels: Volume, findings: LesionFindings, lesion: Lesion, step
     area = _joint(box, chosen.box)
     part = Volume(_structures(whole, numbers, lesion, area, chosen), whole.geometry.crop(_first(area), _size(area)))
     structures = cropped(part, _full(part), MARGIN_MM)
-    grid = cubic_grid(structures.geometry, _step(structures.geometry, step_mm))
+    step = _step(structures.geometry, step_mm)
+    grid = cubic_grid(structures.geometry, step)
+    if step > step_mm:
+        structures = _thinned(structures, step)
     fields = [mask_fields.field(Volume(structures.array == n, structures.geometry), grid) for n in (1, 2, 3)]
     low, high = whole.geometry.bounds_lps_mm
     return KidneyFields(
@@ -94,6 +97,21 @@ def kidney_fields(labels: Volume, findings: LesionFindings, lesion: Lesion, step
         scan_low_mm=low, scan_high_mm=high, cut=_cut(part.array, area, whole.geometry),
         horseshoe=chosen.divided_x_mm is not None,
     )  # fmt: skip
+
+
+def _lesion_box(numbers: Volume, lesion: Lesion) -> mask_fields.Box | None:
+    """Box of a lesion's voxels, looked for no further from its centre than its diameter; None when there are none."""
+    grid, size = numbers.geometry, np.asarray(numbers.geometry.size)
+    reach = lesion.largest_diameter_mm / np.asarray(grid.spacing_mm) + 1
+    middle = grid.index(lesion.centre_lps_mm)
+    low = np.clip(np.floor(middle - reach).astype(int), 0, size)
+    high = np.clip(np.ceil(middle + reach).astype(int) + 1, low, size)
+    window = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    found = bounding_box(numbers.array[window] == lesion.number)
+    if found is None:
+        return None
+    sides = [slice(side.start + int(a), side.stop + int(a)) for side, a in zip(found, low, strict=True)]
+    return sides[0], sides[1], sides[2]
 
 
 def _rounded(volume: Volume) -> Volume:
@@ -250,6 +268,15 @@ def _cut(structures: npt.NDArray[np.uint8], area: tuple[slice, ...], geometry: G
 def _step(geometry: Geometry, step_mm: float) -> float:
     volume = float(np.prod(np.asarray(geometry.size) * np.asarray(geometry.spacing_mm)))
     return float(max(step_mm, (volume / MAXIMUM_VOXELS) ** (1 / 3)))
+
+
+def _thinned(structures: Volume, step_mm: float) -> Volume:
+    """Every n-th voxel along each axis, about as far apart as those of the grid: more costs time and adds nothing."""
+    spacing = np.asarray(structures.geometry.spacing_mm)
+    every = np.maximum(1, np.round(step_mm / spacing)).astype(int)
+    array = np.ascontiguousarray(structures.array[tuple(slice(None, None, n) for n in every)])
+    grid = structures.geometry
+    return Volume(array, Geometry.from_components(array.shape, spacing * every, grid.origin_lps_mm, grid.direction))
 
 
 def _first(box: tuple[slice, ...]) -> tuple[int, int, int]:

@@ -12,7 +12,6 @@ from ..errors import NoKidneyError
 from .kidney_boxes import bounding_box
 from .kidney_sides import Sides, assign_sides
 from .mask_labels import CYST, KIDNEY, TUMOUR
-from .orientation import to_storage
 from .volume import Float3, Geometry, Volume
 
 LABELS = {TUMOUR: "tumour", CYST: "cyst"}
@@ -117,15 +116,16 @@ def find_lesions(labels: Volume, minimum_ml: float = 0.05, midline_x_mm: float |
         for (label, mask), side in zip(candidates, sides.lesions, strict=True)
     ]
     order = sorted(range(len(measured)), key=lambda n: _rank(measured[n]))
-    components = np.zeros(canonical.array.shape, np.int16)
+    layout: Any = "F" if labels.array.flags.f_contiguous else "C"
+    stored = Volume(np.zeros(labels.array.shape, np.int16, order=layout), labels.geometry)
+    components = stored.canonical().array
     lesions = []
     for number, place in enumerate(order, start=1):
         box, mask = candidates[place][1]
         components[region][box][mask] = number
         lesions.append(Lesion(f"L{number}", number, *measured[place]))
-    stored = np.ascontiguousarray(to_storage(components, labels.geometry))
     volumes = _kidney_volumes(cropped, sides, measured)
-    return LesionFindings(tuple(lesions), Volume(stored, labels.geometry), volumes, (*notes, *sides.notes))
+    return LesionFindings(tuple(lesions), stored, volumes, (*notes, *sides.notes))
 
 
 Boxed = tuple[tuple[slice, ...], Mask]
@@ -223,9 +223,12 @@ def _surface(mask: Mask) -> npt.NDArray[np.floating[Any]]:
     j, k = np.nonzero(mask.any(axis=0))
     first = mask.argmax(axis=0)[j, k]
     last = mask.shape[0] - 1 - mask[::-1].argmax(axis=0)[j, k]
-    voxels = np.concatenate([np.stack([first, j, k], axis=1), np.stack([last, j, k], axis=1)]).astype(float)
-    steps = np.concatenate([np.eye(3), -np.eye(3)]) / 2
-    return np.unique((voxels[:, None, :] + steps).reshape(-1, 3), axis=0)
+    voxels = np.concatenate([np.stack([first, j, k], axis=1), np.stack([last, j, k], axis=1)])
+    steps = np.concatenate([np.eye(3, dtype=int), -np.eye(3, dtype=int)])
+    doubled = (2 * voxels[:, None, :] + steps + 1).reshape(-1, 3)  # half voxels, counted from the outer face
+    size = tuple(2 * n + 1 for n in mask.shape)
+    kept = np.unique(np.ravel_multi_index(tuple(doubled.T), size))
+    return (np.stack(np.unravel_index(kept, size), axis=1) - 1) / 2.0
 
 
 def _longest(points: npt.NDArray[np.floating[Any]]) -> float:

@@ -27,6 +27,7 @@ PLACED_MM = 5.0
 MODEL_CENTRE = (0.0, 0.55, 0.0)
 MODEL_SEMI_AXES = (0.42, 0.65, 0.40)
 LUMEN_ML = 0.3
+NEAR_OUTLINE = 1.4
 
 CAVITY = "the cavity that the kidney label leaves open"
 FAT = "sinus fat that the kidney label leaves out"
@@ -70,12 +71,18 @@ class Sinus:
 def free_inside(fields: KidneyFields, outline: Outline) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Field of what is inside the outline and neither parenchyma nor lesion, and where the outline is near."""
     grid = fields.grid
-    index = np.indices(grid.size, dtype=np.float32).reshape(3, -1).T
+    reach = NEAR_OUTLINE * np.linalg.norm(outline.axes * outline.semi_axes_mm[:, None], axis=0)
+    low = np.floor(grid.index(outline.centre_lps_mm - reach)).astype(int)
+    high = np.ceil(grid.index(outline.centre_lps_mm + reach)).astype(int) + 1
+    box = tuple(slice(max(0, int(a)), max(0, int(b))) for a, b in zip(low, high, strict=True))
+    near, values = np.zeros(grid.size, bool), np.full(grid.size, 30.0, np.float32)
+    part = near[box]
+    index = np.indices(part.shape, dtype=np.float32).reshape(3, -1).T
+    index += np.asarray([side.start for side in box], np.float32)
     places = index * np.float32(grid.spacing_mm[0]) + np.asarray(grid.origin_lps_mm, np.float32)
-    near = (outline.relative(places)[1] < 1.4).reshape(grid.size)
-    free = near & (fields.parenchyma > 0) & (fields.lesion > 0) & (fields.others > 0)
-    values = np.full(grid.size, 30.0, np.float32)
-    values[free] = outline.distance(places[free.ravel()])
+    part[...] = (outline.relative(places)[1] < NEAR_OUTLINE).reshape(part.shape)
+    free = part & (fields.parenchyma[box] > 0) & (fields.lesion[box] > 0) & (fields.others[box] > 0)
+    values[box][free] = outline.distance(places[free.ravel()])
     taken = np.minimum(np.minimum(fields.parenchyma, fields.lesion), fields.others)
     return np.maximum(values, -taken), near
 
