@@ -77,14 +77,15 @@ class Review:
         if any(source.resolve() == self.out.resolve() for source in self.source):
             raise ConfigurationError("The review cannot be written into its source; give another folder with --out.")
         self._check_replaced()
+        out = self.out.absolute()  # as the imported study's folder is: only then does it lie below
         tell = silent if self.quiet else ProgressLine()
         session = Session(SessionOptions(self.device, self.precision, self.keep_identifiers))
         session.load_bundle(self.bundle or demo_bundle())
-        with staged(self.out, last=REVIEW_FILE) as stage:
+        with staged(out, last=REVIEW_FILE) as stage:
             session.open(self._study(stage / "study", tell))
             self._read(session, tell)
             tell(1.0, "writing")
-            review = session.write(stage, self.out)
+            review = session.write(stage, out)
         tell(1.0, "")
         for line in (
             review.conclusion,

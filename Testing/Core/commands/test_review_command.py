@@ -85,6 +85,17 @@ def test_dicom_becomes_a_review_without_patient_data(dicom, masks, bundle, phant
     )
 
 
+def test_the_files_that_a_review_names_lie_beside_it_when_the_output_is_given_relatively(
+    dicom, masks, bundle, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    options = ("--no-uncertainty", "--no-explanation", "--no-nephrometry")
+    assert review("out", dicom, "--bundle", bundle, "--segmentation", masks, *options) == 0
+    study = read_review(tmp_path / "out" / "review.json").study
+    assert study.folder == "study"
+    assert all((tmp_path / "out" / item.file).is_file() for item in study.phases)
+
+
 def test_identifiers_are_kept_only_when_asked_for(dicom, masks, bundle, tmp_path):
     arguments = (dicom, "--bundle", bundle, "--segmentation", masks, "--no-uncertainty", "--no-explanation")
     assert review(tmp_path / "out", *arguments, "--keep-identifiers") == 0
