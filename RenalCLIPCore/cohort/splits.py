@@ -55,11 +55,11 @@ def split_sha256(rows: Sequence[CohortRow]) -> str:
 
 
 def assign_splits(rows: Sequence[CohortRow], fractions: tuple[float, float, float], seed: int) -> tuple[CohortRow, ...]:
-    """Assign training, validation and test by patient, at random.
+    """Assign training, validation and test by patient, at random; patients of one group go together.
 
     Args:
         rows: Rows in any order; earlier assignments are replaced.
-        fractions: Shares of patients of the three splits; they add up to 1.
+        fractions: Shares of patients (of groups, where there are any) of the three splits; they add up to 1.
         seed: Of the permutation. The result does not depend on the order of the rows.
 
     Raises:
@@ -67,11 +67,16 @@ def assign_splits(rows: Sequence[CohortRow], fractions: tuple[float, float, floa
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
         raise CohortError(f"Three fractions that add up to 1 are needed, found {fractions}.")
-    patients = sorted({row.patient for row in rows})
-    order = np.random.default_rng(seed).permutation(len(patients))
-    ends = np.rint(np.cumsum(fractions) * len(patients)).astype(int)
+    units = sorted({_unit(row) for row in rows})
+    order = np.random.default_rng(seed).permutation(len(units))
+    ends = np.rint(np.cumsum(fractions) * len(units)).astype(int)
     split_of = {
-        patients[index]: ("training" if place < ends[0] else "validation" if place < ends[1] else "test")
+        units[index]: ("training" if place < ends[0] else "validation" if place < ends[1] else "test")
         for place, index in enumerate(order)
     }
-    return tuple(replace(row, split=split_of[row.patient]) for row in rows)
+    return tuple(replace(row, split=split_of[_unit(row)]) for row in rows)
+
+
+def _unit(row: CohortRow) -> tuple[str, str]:
+    """What is assigned as a whole: the group, else the patient."""
+    return ("", row.group) if row.group else (row.patient, "")

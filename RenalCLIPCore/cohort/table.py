@@ -6,6 +6,10 @@ column                    meaning                                               
 patient                   pseudonym of the patient                                  refused
 site                      institution                                               unknown
 split                     ``training``, ``validation`` or ``test``                  not assigned yet
+group                     patients who must stay in one split, for instance of one  a group of one's own
+                          family, or phantoms painted onto one mask
+licence                   terms of others that the images are under; a bundle that  none
+                          is learnt from them carries the words
 side                      ``left`` or ``right`` kidney of the patient               refused
 centre_x_lps_mm, _y_, _z_ lesion centre, LPS patient coordinates in millimetres     no centre (all three)
 volume_n, _a, _v, _d      volume file per phase, relative to the table's folder     phase not acquired
@@ -96,6 +100,8 @@ COLUMNS: Final = (
     "patient",
     "site",
     "split",
+    "group",
+    "licence",
     "side",
     *_CENTRE,
     *_VOLUMES.values(),
@@ -113,6 +119,9 @@ COLUMNS: Final = (
     *_TRUE_ATTRIBUTES,
     *_ORACLE,
 )
+# Longer than anyone lives; what is beyond was computed from an impossible date.
+_MOST_MONTHS, _MOST_YEARS = 1500.0, 125.0
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 _PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -133,6 +142,8 @@ class CohortRow:
         side: ``left`` or ``right`` (the patient's).
         site: Institution, or empty.
         split: ``training``, ``validation``, ``test`` or empty.
+        group: Patients of one group stay in one split; empty for a patient on their own.
+        licence: Terms of others that the images are under, or empty.
         centre_lps_mm: Lesion centre, or None.
         volumes: Absolute path of each phase's volume file.
         label_map: Absolute path of the label map, or None.
@@ -169,6 +180,8 @@ class CohortRow:
     attributes: tuple[int | None, ...] = (None,) * ATTRIBUTES
     true_attributes: tuple[int | None, ...] = (None,) * ATTRIBUTES
     oracle: Mapping[str, float] = field(default_factory=dict)
+    group: str = ""
+    licence: str = ""
 
     @property
     def case_id(self) -> str:
@@ -181,7 +194,7 @@ def read_cohort(path: Path) -> tuple[CohortRow, ...]:
 
     Raises:
         CohortError: The file is unreadable, a column is missing or unknown, a cell is malformed, a patient and side
-            occur twice, or a patient stands in two splits. The message names the line, never the patient.
+            occur twice, or a patient or group stands in two splits. The message names the line, never the patient.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -218,10 +231,13 @@ def validate(rows: Iterable[CohortRow]) -> None:
     """Check what holds between rows.
 
     Raises:
-        CohortError: There is no row, a patient and side occur twice, or a patient stands in two splits.
+        CohortError: There is no row, a patient and side occur twice, a patient stands in two splits or groups, or a
+            group stands in two splits.
     """
     seen: set[tuple[str, str]] = set()
     split_of: dict[str, str] = {}
+    split_of_group: dict[str, str] = {}
+    group_of: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
         if (row.patient, row.side) in seen:
             raise CohortError(f"One row per patient and side is needed, but row {number} repeats an earlier one.")
@@ -230,6 +246,13 @@ def validate(rows: Iterable[CohortRow]) -> None:
             raise CohortError(
                 f"A patient belongs to one split, but row {number} puts a patient into {row.split or 'no split'!r} who "
                 f"is in {split_of[row.patient] or 'no split'!r} above."
+            )
+        if group_of.setdefault(row.patient, row.group) != row.group:
+            raise CohortError(f"A patient belongs to one group, but row {number} puts a patient into a second one.")
+        if row.group and split_of_group.setdefault(row.group, row.split) != row.split:
+            raise CohortError(
+                f"A group of patients belongs to one split, but row {number} puts one into {row.split or 'no split'!r} "
+                f"that is in {split_of_group[row.group] or 'no split'!r} above; see the column 'group'."
             )
     if not seen:
         raise CohortError("The cohort table has no rows.")
@@ -256,6 +279,8 @@ def _parse(cells: Mapping[str | None, str | None], folder: Path, place: str) -> 
         side=row.choice("side", SIDES),
         site=row.text("site"),
         split=row.choice("split", ("", *SPLITS)),
+        group=row.matching("group", _PSEUDONYM) if row.text("group") else "",
+        licence=row.text("licence"),
         centre_lps_mm=row.centre(),
         volumes={phase: path for phase, name in _VOLUMES.items() if (path := row.path(name, folder))},
         label_map=row.path("label_map", folder),
@@ -286,7 +311,8 @@ class _Cells:
 
     def fail(self, name: str, wanted: str) -> CohortError:
         # The content of identifying cells must not reach a log.
-        found = "" if name == "patient" else f", found {self.text(name)!r}"
+        shown = "a date" if _DATE.search(self.text(name)) else repr(self.text(name))
+        found = "" if name in ("patient", "group") else f", found {shown}"
         return CohortError(f"{self.place}: {name} must be {wanted}{found}.")
 
     def matching(self, name: str, pattern: re.Pattern[str]) -> str:
@@ -299,7 +325,7 @@ class _Cells:
             raise self.fail(name, " or ".join(option or "empty" for option in options))
         return self.text(name)
 
-    def number(self, name: str, *, positive: bool = False) -> float | None:
+    def number(self, name: str, *, positive: bool = False, most: float = math.inf) -> float | None:
         if not self.text(name):
             return None
         try:
@@ -308,6 +334,8 @@ class _Cells:
             raise self.fail(name, "a number") from error
         if not math.isfinite(value) or (positive and value <= 0):
             raise self.fail(name, "a finite number above 0" if positive else "a finite number")
+        if value > most:
+            raise self.fail(name, f"at most {most:g}")
         return value
 
     def integer(self, name: str, low: int, high: int) -> int | None:
@@ -340,7 +368,7 @@ class _Cells:
 
     def clinical(self) -> Clinical:
         return Clinical(
-            age_years=self.number("age_years", positive=True),
+            age_years=self.number("age_years", positive=True, most=_MOST_YEARS),
             sex=self.choice("sex", ("", *SEXES)),
             race=self.text("race"),
             appearance=self.choice("appearance", ("", *APPEARANCES)),
@@ -349,7 +377,7 @@ class _Cells:
         )
 
     def follow_up(self, name: str) -> FollowUp | None:
-        months = self.number(f"{name}_months", positive=True)
+        months = self.number(f"{name}_months", positive=True, most=_MOST_MONTHS)
         event = self.integer(f"{name}_event", 0, 1)
         if (months is None) != (event is None):
             raise self.fail(f"{name}_months", f"given together with {name}_event, or both empty")
@@ -358,6 +386,7 @@ class _Cells:
 
 def _format(row: CohortRow, folder: Path) -> dict[str, str]:
     cells = {"patient": row.patient, "site": row.site, "split": row.split, "side": row.side}
+    cells |= {"group": row.group, "licence": row.licence}
     cells |= {"histology": row.histology, "stage": row.stage, "findings": row.findings, "impression": row.impression}
     cells |= {name: _number(row.centre_lps_mm[axis]) for axis, name in enumerate(_CENTRE) if row.centre_lps_mm}
     cells |= {_VOLUMES[phase]: _relative(path, folder) for phase, path in row.volumes.items()}

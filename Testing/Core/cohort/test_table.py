@@ -32,6 +32,8 @@ def full_row(folder, patient="p1", side="left"):
         attributes=(0, None, 4, *(None,) * 11),
         true_attributes=(1, 2, *(None,) * 10, 4, 0),
         oracle={"malignancy": 0.25},
+        group="family-3",
+        licence="CC BY-NC-SA 4.0",
     )
 
 
@@ -87,6 +89,15 @@ def test_empty_cells_are_missing_values_not_zeros(tmp_path):
         ("patient,side,centre_x_lps_mm,centre_z_lps_mm\np1,left,1,2\n", "centre_y_lps_mm must be given"),
         ("patient,side\np1\n", "number of cells"),
         ("patient,side\np1,left,x\n", "number of cells"),
+        ("patient,side,rfs_months,rfs_event\np1,left,-3,0\n", "above 0"),
+        ("patient,side,rfs_months,rfs_event\np1,left,inf,0\n", "a finite number"),
+        ("patient,side,rfs_months,rfs_event\np1,left,24279,0\n", "at most 1500"),
+        ("patient,side,rfs_months,rfs_event\np1,left,2023-02-30,0\n", "must be a number, found a date"),
+        ("patient,side,age_years\np1,left,1961\n", "at most 125"),
+        ("patient,side,age_years\np1,left,30/02/1961\n", "must be a number, found a date"),
+        ("patient,side,group,split\np1,left,g,training\np2,left,g,test\n", "A group of patients belongs to one split"),
+        ("patient,side,group,split\np1,left,g,training\np1,right,h,training\n", "A patient belongs to one group"),
+        ("patient,side,group\np1,left,a b\n", "group must be 1 to 64 letters"),
         ("patient,side\n", "no rows"),
         ("", "'patient' is missing"),
     ],
@@ -124,6 +135,16 @@ def test_splits_keep_both_kidneys_of_a_patient_together_and_ignore_row_order():
     again = assign_splits(list(reversed(rows)), (0.5, 0.25, 0.25), seed=3)
     assert {row.patient: row.split for row in again} == by_patient
     assert {row.patient: row.split for row in assign_splits(rows, (0.5, 0.25, 0.25), seed=4)} != by_patient
+
+
+def test_patients_of_one_group_go_into_one_split():
+    rows = [CohortRow(f"p{i:02d}", "left", group=f"mask-{i % 5}") for i in range(20)]
+    for seed in range(6):
+        split = assign_splits(rows, (0.6, 0.2, 0.2), seed=seed)
+        found = {group: {row.split for row in split if row.group == group} for group in {row.group for row in rows}}
+        names = sorted(name for names in found.values() for name in names)
+        assert names == ["test", "training", "training", "training", "validation"]
+        learning_cohort(split)
 
 
 def test_learning_never_sees_the_test_split():
