@@ -116,35 +116,21 @@ class EvaluateAlignment:
 
     def run(self) -> None:
         """Evaluate every cohort on its own."""
-        import numpy as np
-
         from ..cohort.roi_store import RoiStore
         from ..cohort.table import read_cohort
-        from ..errors import BundleError, CohortError
         from ..models.bundle import Bundle
         from ..models.text_features import read_text_features
-        from ..protocol.alignment_scores import gallery_of, score_retrieval, score_zero_shot, write_alignment
-        from ..protocol.case_embeddings import read_cases
+        from ..protocol.alignment_scores import score_alignment, write_alignment
 
         _check_lists(cohort=self.cohort, rois=self.rois, texts=self.texts)
         bundle = Bundle.load(self.bundle)
-        if bundle.prompts is None:
-            raise BundleError("The bundle has no image-text space; export one from a clip run.")
         scores = []
         for table, store, texts in zip(self.cohort, self.rois, self.texts, strict=True):
             rows = [row for row in read_cohort(table) if row.split == self.split]
-            features = read_text_features(texts).features
-            if not rows or any(row.case_id not in features for row in rows):
-                raise CohortError(
-                    f"{table.name} has no rows of the split {self.split!r}, or rows without text features."
-                )
-            _, images = read_cases(bundle.encoder, rows, RoiStore(store))
-            chosen = gallery_of(rows, self.gallery, self.seed)
-            reports = np.stack([features[rows[place].case_id][0] for place in chosen])
-            patients = [rows[place].patient for place in chosen]
-            scores += score_retrieval(table.parent.name, images[chosen], reports, patients, seed=self.seed)
-            for task, prompts in bundle.prompts.items():
-                scores += score_zero_shot(table.parent.name, task, prompts, images, rows, seed=self.seed)
+            features = read_text_features(texts)
+            scores += score_alignment(
+                bundle, table.parent.name, rows, RoiStore(store), features, gallery=self.gallery, seed=self.seed
+            )
         manifest = bundle.manifest
         print(write_alignment(scores, self.out, f"{manifest.name} {manifest.version}. {manifest.intended_use}"), end="")
 

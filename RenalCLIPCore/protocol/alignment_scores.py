@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..cohort.table import CohortRow
-from ..errors import CohortError, UndefinedMeasureError
+from ..errors import BundleError, CohortError, UndefinedMeasureError
 from ..evaluation.bootstrap import interval, patient_resamples
 from ..evaluation.classification import auroc, weighted_auroc
 from ..evaluation.retrieval import RANKS, ranks
 from ..inference.zero_shot import maximum_similarity, stochastic_scores
 from ..models.bundle_parts import TaskPrompts
 
+if TYPE_CHECKING:
+    from ..cohort.roi_store import RoiStore
+    from ..models.bundle import Bundle
+    from ..models.text_features import TextFeatures
+
 Array = npt.NDArray[np.float64]
+Progress = Callable[[float, str], None]
 DRAWS = 1000
+GALLERY = 200
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,81 @@ class AlignmentScore:
     low: float
     high: float
     reference: float
+
+
+def score_alignment(
+    bundle: Bundle,
+    cohort: str,
+    rows: Sequence[CohortRow],
+    store: RoiStore,
+    texts: TextFeatures | None,
+    *,
+    gallery: int = GALLERY,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[AlignmentScore]:
+    """Retrieval, where there are text features, and zero-shot reading of one cohort.
+
+    Args:
+        bundle: With prompts.
+        cohort: Name, for the table.
+        rows: Cases.
+        store: Their regions of interest.
+        texts: Features of every row's report, or None to leave retrieval out.
+        gallery: Kidneys to retrieve among, at most.
+        seed: Of gallery, draws and bootstrap.
+        progress: Told of every batch.
+
+    Raises:
+        BundleError: The bundle has no image-text space.
+        CohortError: There are no rows, or rows without text features.
+    """
+    from .case_embeddings import read_cases
+
+    if bundle.prompts is None:
+        raise BundleError("The bundle has no image-text space; export one from a clip run.")
+    features = texts.features if texts else None
+    if not rows or (features is not None and any(row.case_id not in features for row in rows)):
+        raise CohortError(f"The cohort {cohort!r} has no rows of the split, or rows without text features.")
+    _, images = read_cases(bundle.encoder, rows, store, progress=progress)
+    scores: list[AlignmentScore] = []
+    if features is not None:
+        chosen = gallery_of(rows, gallery, seed)
+        reports = np.stack([features[rows[place].case_id][0] for place in chosen])
+        scores += score_retrieval(cohort, images[chosen], reports, [rows[place].patient for place in chosen], seed=seed)
+    for task, prompts in bundle.prompts.items():
+        scores += score_zero_shot(cohort, task, prompts, images, rows, seed=seed)
+    return scores
+
+
+def read_alignment(path: Path) -> list[AlignmentScore]:
+    """Read a table that :func:`write_alignment` wrote.
+
+    Raises:
+        CohortError: It is no such table.
+    """
+    names = [field.name for field in fields(AlignmentScore)]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            if list(reader.fieldnames or ()) != names:
+                raise CohortError(
+                    f"{path.name} is no table of retrieval and zero-shot scores; evaluate alignment writes one."
+                )
+            return [
+                AlignmentScore(
+                    line["cohort"],
+                    line["what"],
+                    line["measure"],
+                    int(line["cases"]),
+                    *(float(line[name]) for name in names[4:]),
+                )
+                for line in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError, TypeError) as error:
+        raise CohortError(
+            f"{path.name} cannot be read as a table of retrieval and zero-shot scores: {error}."
+        ) from error
 
 
 def gallery_of(rows: Sequence[CohortRow], size: int, seed: int) -> list[int]:

@@ -20,7 +20,7 @@ ARROWS = {
     "inference": {"imaging", "text", "models"},
     "phantom": {"imaging", "text", "cohort"},
     "exchange": {"imaging"},
-    "protocol": {"cohort", "models", "inference", "evaluation"},
+    "protocol": {"cohort", "text", "models", "inference", "evaluation"},
 }
 HOSTS = {"slicer", "qt", "vtk", "ctk", "PySide6", "PythonQt"}
 FORBIDDEN_NAMES = {"utils", "misc", "common", "helpers"}

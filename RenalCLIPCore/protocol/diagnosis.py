@@ -1,0 +1,273 @@
+"""Characterisation and diagnosis: the papers' tables of AUROC, measures at a threshold, curves, and paired tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..cohort.table import EVERY_TASK_CLASSES
+from ..errors import UndefinedMeasureError
+from ..evaluation.bootstrap import Interval
+from ..evaluation.classification import brier, youden_threshold
+from ..evaluation.diagnostic_figures import (
+    DiagnosticPanel,
+    ModelCurve,
+    Point,
+    calibration_figure,
+    decision_figure,
+    roc_figure,
+)
+from ..evaluation.readers import reader_score
+from .comparisons import comparison_table
+from .evidence import Cell, EvidenceFigure, EvidenceTable, Section, interval_words
+from .joining import ModelScores, common_cases
+from .study_data import ORACLE, StudyData, task_words
+from .task_measures import (
+    LOWER_IS_BETTER,
+    are_probabilities,
+    interval_or_none,
+    main_measure,
+    resampled,
+    task_measures,
+    threshold_measures,
+)
+
+SCORE_COLUMNS = (
+    "cohort", "split", "task", "measure", "model", "phases", "training_fraction", "seed", "cases", "positive", "value",
+    "low", "high", "resamples", "threshold", "threshold_from",
+)  # fmt: skip
+OWN, VALIDATION = "this cohort", "validation split"
+BY_CONSTRUCTION = "1 by construction"
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """One measure of one model in one cohort.
+
+    Attributes:
+        cohort: Name of the cohort or pool.
+        task: Task or endpoint.
+        measure: In words.
+        scores: What was measured.
+        value: With its interval; None where undefined for these cases.
+        threshold: Of measures at a threshold.
+        source: Where that threshold was chosen.
+    """
+
+    cohort: str
+    task: str
+    measure: str
+    scores: ModelScores
+    value: Interval | None
+    threshold: float | None = None
+    source: str = ""
+
+    def record(self) -> tuple[Cell, ...]:
+        """The line of the CSV file."""
+        key, rows, i = self.scores.key, self.scores.rows, self.value
+        binary = len(EVERY_TASK_CLASSES.get(self.task, ())) == 2
+        positive = sum(row.labels[self.task] == 1 for row in rows) if binary else None
+        numbers = (i.value, i.low, i.high, i.resamples) if i else (None, None, None, 0)
+        return (
+            self.cohort, self.scores.split, self.task, self.measure, *key, len(rows), positive, *numbers,
+            self.threshold, self.source,
+        )  # fmt: skip
+
+
+def measured(data: StudyData, task: str, cohort: str) -> list[CellScore]:
+    """Every measure of every model, and of the oracle, for a task or endpoint in a cohort or pool."""
+    found: list[CellScore] = []
+    for item in data.with_oracle(data.main(task, cohort)):
+        weights = resampled(item.patients, data.settings.resamples, data.settings.seed)
+        calibrated = item.key.model != ORACLE and are_probabilities(item.values)
+        measures = task_measures(task, item.rows, item.values, calibrated=calibrated)
+        found += [CellScore(cohort, task, name, item, interval_or_none(m, weights)) for name, m in measures.items()]
+        if len(EVERY_TASK_CLASSES.get(task, ())) == 2:
+            found += _at_thresholds(data, task, cohort, item)
+    return found
+
+
+def thresholds(data: StudyData, task: str, item: ModelScores) -> dict[str, float]:
+    """Youden's threshold by where it was chosen: the validation split where it has both classes, and the cohort."""
+    sources = {VALIDATION: data.validation(item, task) if item.key.model != ORACLE else None, OWN: item}
+    found = {}
+    for name, scores in sources.items():
+        if scores is not None:
+            try:
+                found[name] = youden_threshold([row.labels[task] for row in scores.rows], scores.score)
+            except UndefinedMeasureError:
+                continue
+    return found
+
+
+def diagnosis_sections(data: StudyData, cells: Sequence[CellScore]) -> list[Section]:
+    """Sections of R.E.N.A.L. components and of the binary tasks.
+
+    Args:
+        data: Of the study.
+        cells: Of :func:`measured`, all tasks and cohorts.
+    """
+    tasks = data.tasks()
+    components = [task for task in tasks if task.startswith("renal_")]
+    sections = []
+    if components:
+        tables = tuple(score_table(data, cells, task) for task in components)
+        words = (
+            "Macro one-vs-rest AUROC of each R.E.N.A.L. component with 95 % intervals; the letter h, where it is "
+            "labelled, is binary. Chance is 0.5.",
+        )
+        sections.append(Section("renal", "R.E.N.A.L. nephrometry score", words, (), tables))
+    for task in (task for task in tasks if task not in components):
+        sections.append(_binary_section(data, cells, task))
+    return sections
+
+
+def score_table(data: StudyData, cells: Sequence[CellScore], task: str) -> EvidenceTable:
+    """Main measure of a task: a row per cohort, a column per model, the oracle last (layout of the paper's)."""
+    measure = main_measure(task)
+    mine = [cell for cell in cells if (cell.task, cell.measure) == (task, measure)]
+    models = [*data.models, *([ORACLE] if data.of_phantoms else [])]
+    cohorts = list(dict.fromkeys(cell.cohort for cell in mine))
+    rows = []
+    for cohort in cohorts:
+        here = {cell.scores.key.model: cell for cell in mine if cell.cohort == cohort}
+        count = next(iter(here.values()))
+        shown = [_shown(here.get(model), model, task, best(list(here.values()))) for model in models]
+        rows.append((f"{cohort} (n = {len(count.scores.rows)})", *shown))
+    notes = [_phases_note(mine)] if mine else []
+    return EvidenceTable(
+        f"{task}-{'c-index' if task not in EVERY_TASK_CLASSES else 'auroc'}",
+        f"{task_words(task)}: {measure}",
+        ("Cohort", *models),
+        tuple(rows),
+        SCORE_COLUMNS,
+        tuple(cell.record() for cell in cells if cell.task == task),
+        tuple(notes),
+    )
+
+
+def best(cells: Sequence[CellScore]) -> float:
+    """The best value among models (not the oracle); NaN where there is one model alone."""
+    values = [cell.value.value for cell in cells if cell.value and cell.scores.key.model != ORACLE]
+    return max(values) if len(values) > 1 else float("nan")
+
+
+def _binary_section(data: StudyData, cells: Sequence[CellScore], task: str) -> Section:
+    mine = [cell for cell in cells if cell.task == task]
+    words = (
+        "Area under the ROC curve with 95 % percentile intervals (bootstrap over patients). PR-AUC is the area under "
+        "the precision-recall curve by trapezoids, as in the paper's reference code; average precision is beside it. "
+        "Sensitivity, specificity and F1 are at Youden's threshold: chosen on the validation split where its scores "
+        "are given, and, as the paper did, on each cohort itself, which is optimistic.",
+    )
+    comparison = comparison_table(data, task)
+    tables = [score_table(data, cells, task), _measure_table(data, mine, task)]
+    return Section(
+        task, task_words(task), words, tuple(_figures(data, cells, task)),
+        tuple(tables) + ((comparison,) if comparison else ()),
+    )  # fmt: skip
+
+
+def _measure_table(data: StudyData, cells: Sequence[CellScore], task: str) -> EvidenceTable:
+    measures = list(dict.fromkeys((cell.measure, cell.source) for cell in cells))
+    heads = [f"{name}, threshold of {source}" if source else name for name, source in measures]
+    rows: list[tuple[str, ...]] = []
+    for cohort in dict.fromkeys(cell.cohort for cell in cells):
+        rows.append((cohort,))
+        for model in dict.fromkeys(cell.scores.key.model for cell in cells if cell.cohort == cohort):
+            here = {(c.measure, c.source): c for c in cells if (c.cohort, c.scores.key.model) == (cohort, model)}
+            rows.append((model, *(interval_words(here[m].value) if m in here else "-" for m in measures)))
+    lower = " and ".join(LOWER_IS_BETTER)
+    return EvidenceTable(
+        f"{task}-measures",
+        f"{task_words(task)}: all measures",
+        ("Model", *heads),
+        tuple(rows),
+        SCORE_COLUMNS,
+        tuple(cell.record() for cell in cells),
+        (f"{lower} are better when lower. The thresholds stay fixed in the resamples; they are in the CSV file.",),
+    )
+
+
+def _figures(data: StudyData, cells: Sequence[CellScore], task: str) -> list[EvidenceFigure]:
+    roc, calibrated = [], []
+    for cohort in data.evaluated_cohorts():
+        items = data.with_oracle(data.main(task, cohort))
+        items = common_cases(items) if items else []
+        labels = np.array([row.labels[task] for row in items[0].rows]) if items else np.array([])
+        if len(set(labels.tolist())) < 2:
+            continue
+        words = {c.scores.key.model: interval_words(c.value) for c in cells
+                 if (c.cohort, c.task, c.measure) == (cohort, task, "AUROC")}  # fmt: skip
+        curves = tuple(ModelCurve(i.key.model, i.score, words.get(i.key.model, "")) for i in items)
+        roc.append(DiagnosticPanel(cohort, labels, curves, _readers(data, task, cohort)))
+        probable = [i for i in items if i.key.model != ORACLE and are_probabilities(i.values)]
+        if probable:
+            shown = tuple(ModelCurve(i.key.model, i.score, _brier(labels, i)) for i in probable)
+            calibrated.append(DiagnosticPanel(cohort, labels, shown))
+    return [*_drawn(task, roc, calibrated)]
+
+
+def _brier(labels: npt.ArrayLike, item: ModelScores) -> str:
+    return f"Brier {brier(labels, item.score):.3f}"
+
+
+def _drawn(task: str, roc: Sequence[DiagnosticPanel], calibrated: Sequence[DiagnosticPanel]) -> list[EvidenceFigure]:
+    name = task_words(task)
+    figures = []
+    if roc:
+        text = f"{name}: ROC curves, with the AUROC and its 95 % interval, on the cases that all models have."
+        figures.append(EvidenceFigure(f"{task}-roc", text, roc_figure(roc)))
+    if calibrated:
+        text = (
+            f"{name}: calibration. Cases in ten bins of equal size by predicted probability; bars are 95 % Wilson "
+            f"intervals of the observed frequency. On the diagonal prediction and frequency agree."
+        )
+        figures.append(EvidenceFigure(f"{task}-calibration", text, calibration_figure(calibrated)))
+        text = (
+            f"{name}: decision curves. Net benefit of acting on cases at or above a threshold probability, against "
+            f"acting on all cases or on none; higher is better."
+        )
+        plain = [DiagnosticPanel(p.title, p.labels, tuple(ModelCurve(c.name, c.scores) for c in p.curves))
+                 for p in calibrated]  # fmt: skip
+        figures.append(EvidenceFigure(f"{task}-decision", text, decision_figure(plain)))
+    return figures
+
+
+def _readers(data: StudyData, task: str, cohort: str) -> tuple[Point, ...]:
+    here = [(r, row) for r, row in data.readings if (r.task, r.cohort, r.with_model) == (task, cohort, False)]
+    points = []
+    for name in dict.fromkeys(reading.reader for reading, _ in here):
+        known = [(row.labels[task], r.call) for r, row in here if r.reader == name and task in row.labels]
+        if len({label for label, _ in known}) == 2:
+            score = reader_score([label for label, _ in known], [call for _, call in known])
+            points.append(Point(name, score.sensitivity.value, score.specificity.value))
+    return tuple(points)
+
+
+def _at_thresholds(data: StudyData, task: str, cohort: str, item: ModelScores) -> list[CellScore]:
+    weights = resampled(item.patients, data.settings.resamples, data.settings.seed)
+    found = []
+    for source, threshold in thresholds(data, task, item).items():
+        for name, measure in threshold_measures(task, item.rows, item.score, threshold).items():
+            value = interval_or_none(measure, weights)
+            found.append(CellScore(cohort, task, name, item, value, threshold, source))
+    return found
+
+
+def _shown(cell: CellScore | None, model: str, task: str, top: float) -> str:
+    if cell is None:
+        return BY_CONSTRUCTION if model == ORACLE and task.startswith("renal_") else "-"
+    text = interval_words(cell.value)
+    return f"**{text}**" if cell.value and cell.value.value == top and model != ORACLE else text
+
+
+def _phases_note(cells: Sequence[CellScore]) -> str:
+    settings = dict.fromkeys(cell.scores.key.phases for cell in cells if cell.scores.key.model != ORACLE)
+    note = f"Phases: {' or '.join(settings)}. 95 % intervals: percentiles of resamples over patients."
+    if any(cell.scores.key.model == ORACLE for cell in cells):
+        note += " The oracle knows every hidden attribute of the phantom."
+    return note
