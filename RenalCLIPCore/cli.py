@@ -27,9 +27,11 @@ _GROUPS = (
     "segment",
     "train",
     "fine_tuning",
+    "report_generation",
     "report",
     "bundle",
     "evaluate",
+    "evaluation",
     "serve",
 )
 ENTRY_POINTS = "renalclip.commands"  # modules with COMMANDS that other packages bring

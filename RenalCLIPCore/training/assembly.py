@@ -14,7 +14,6 @@ from ..errors import BundleError
 from ..models.bundle import Bundle, BundleContents, write_bundle
 from ..models.encoder import RenalEncoder
 from ..models.manifest import BundleManifest, Risk, Task
-from ..models.tasks import TASKS
 from .configuration import load_configuration, stage_of
 from .fine_tuning import best_task_model, read_result
 from .learnt import stored
@@ -68,9 +67,9 @@ def assemble_bundle(
     if len(fusions) > 1:
         raise BundleError("All tasks of a bundle are fine-tuned on random phases or all on A, else V; the runs differ.")
     risks = [item.risk for item in added if item.risk is not None]
-    entries = {task.name: task for task in [*kept, *(item.task for item in added)]}
+    entries = {task.name: task for task in [*manifest.tasks, *(item.task for item in added)]}
     changes: dict[str, Any] = {
-        "tasks": tuple(entries[name] for name in TASKS if name in entries),
+        "tasks": tuple(entries.values()),
         "risk": risks[0] if risks else manifest.risk,
         "fusion": fusions.pop(),
         "segmentation": manifest.segmentation or segmentation is not None,

@@ -139,12 +139,11 @@ def test_heads_of_several_runs_stand_in_one_bundle(trained, tmp_path, capsys):
     }
     assert loaded.manifest.risk == read_result(folder / "rfs").risk
     assert "Task renal_r: 12 training cases (50 % of the patients)." in loaded.manifest.training_data
-    for name, source in (("bundle", ("--bundle", tmp_path / "bundle")), ("runs", ("--run", *runs))):
+    scores = []
+    for name, source in (("one.csv", ("--bundle", tmp_path / "bundle")), ("several.csv", ("--run", *runs))):
         assert run("evaluate", "predict", *source, *cohort, "--phases", "NAVD", "--out", tmp_path / name) == 0
-    scores = [
-        {(row["patient"], row["task"], row["output"]): float(row["score"]) for row in table(tmp_path / name)}
-        for name in ("bundle", "runs")
-    ]
+        lines = table(tmp_path / name)
+        scores.append({(line["patient"], line["task"], line["output"]): float(line["score"]) for line in lines})
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
     capsys.readouterr()
     for arguments, message in (
