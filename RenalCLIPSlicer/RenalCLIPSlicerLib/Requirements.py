@@ -9,9 +9,10 @@ import shutil
 import sys
 from pathlib import Path
 
-SETTING = "RenalCLIP/Python"
+SETTING, SOURCE_SETTING = "RenalCLIP/Python", "RenalCLIP/Source"
 VARIABLE = "RENALCLIP_PYTHON"
-PACKAGE = "renalclip"
+SHIPPED = "RenalCLIPSource"
+PLACE = "FOLDER_OR_WHEEL_OF_RENALCLIP"
 CORE_NEEDS_PYTHON = (3, 11)
 
 
@@ -45,21 +46,43 @@ def ownPythonHasCore() -> bool:
         return False
 
 
+def namedSource() -> str:
+    """The folder, wheel or address to install the core from that a person named; empty when none was."""
+    import slicer
+
+    return str(slicer.app.userSettings().value(SOURCE_SETTING, "") or "").strip()
+
+
+def nameSource(text: str) -> None:
+    """Remember a person's choice of where to install the core from."""
+    import slicer
+
+    slicer.app.userSettings().setValue(SOURCE_SETTING, text.strip())
+
+
+def knownSource() -> str:
+    """The core's source that came with this module: its checkout, or what the extension ships; empty for neither."""
+    library = Path(__file__).resolve().parent
+    places = (library.parents[1], library.parent / SHIPPED)
+    return next((str(place) for place in places if (place / "pyproject.toml").is_file()), "")
+
+
 def installSource() -> str:
-    """What pip installs: the checkout that this module runs from, else the package by name."""
-    checkout = Path(__file__).resolve().parents[2]
-    return str(checkout) if (checkout / "pyproject.toml").is_file() else PACKAGE
+    """What pip installs: what a person named, else what came with the module; empty when nothing is known."""
+    return namedSource() or knownSource()
 
 
 def installCommand(python: str) -> str:
     """The command that installs the core into a Python."""
-    quoted = [f'"{text}"' if " " in text else text for text in (python or "python3", installSource())]
+    source = installSource() or PLACE
+    quoted = [f'"{text}"' if " " in text else text for text in (python or "python3", source)]
     return f"{quoted[0]} -m pip install {quoted[1]}"
 
 
 def advice(python: str) -> str:
-    """What to do when the core is missing or too old, in one sentence."""
-    return f"Install it with:  {installCommand(python)}  or choose another Python under Setup."
+    """What to do when the core is missing or too old."""
+    blank = "" if installSource() else f"(for {PLACE}, name where RenalCLIP's source or wheel lies)  "
+    return f"Install it with:  {installCommand(python)}  {blank}or choose another Python under Setup."
 
 
 def installIntoOwnPython() -> str:
@@ -75,6 +98,9 @@ def installIntoOwnPython() -> str:
             f"This Slicer has Python {sys.version.split()[0]}; RenalCLIP needs 3.11 or later. Make an environment with "
             f"another Python, install RenalCLIP there ({installCommand('')}) and choose it here."
         )
+    source = installSource()
+    if not source:
+        return "Name the source folder or the wheel of RenalCLIP under Setup (Install from) first."
     try:
         import PyTorchUtils
     except ImportError:
@@ -82,10 +108,10 @@ def installIntoOwnPython() -> str:
     torch = PyTorchUtils.PyTorchUtilsLogic()
     if not torch.torchInstalled() and torch.installTorch(askConfirmation=True) is None:
         return "PyTorch was not installed, so RenalCLIP cannot run in Slicer's Python."
-    question = f"Install RenalCLIP and what it needs into Slicer's Python?\n\npip install {installSource()}"
+    question = f"Install RenalCLIP and what it needs into Slicer's Python?\n\npip install {source}"
     if not slicer.util.confirmOkCancelDisplay(question):
         return "Nothing was installed."
-    _pipInstall(installSource())
+    _pipInstall(source)
     return "" if ownPythonHasCore() else "The installation ended, but RenalCLIP is still not found; restart Slicer."
 
 

@@ -145,12 +145,31 @@ def test_a_python_without_the_core_is_said_with_the_command(driver, make, code, 
     assert "Install it in" in failed[0].message
 
 
-def test_the_install_command_quotes_and_names_the_checkout():
+def test_the_install_command_quotes_and_names_the_checkout(driver):
     from RenalCLIPSlicerLib import Requirements
 
     command = Requirements.installCommand("/opt/my python/bin/python")
     assert command.startswith('"/opt/my python/bin/python" -m pip install ')
     assert command.endswith(str(Path(__file__).resolve().parents[2]))
+    Requirements.nameSource("/opt/renalclip.whl")
+    assert Requirements.installCommand("").endswith("-m pip install /opt/renalclip.whl")
+
+
+def test_the_source_that_the_extension_ships_is_found_and_without_one_a_place_is_asked_for(
+    driver, monkeypatch, tmp_path
+):
+    from RenalCLIPSlicerLib import Requirements
+
+    modules = tmp_path / "lib" / "qt-scripted-modules"
+    (modules / "RenalCLIPSlicerLib").mkdir(parents=True)
+    monkeypatch.setattr(Requirements, "__file__", str(modules / "RenalCLIPSlicerLib" / "Requirements.py"))
+    assert Requirements.installSource() == ""
+    assert Requirements.PLACE in Requirements.advice("/opt/python")
+    assert "Install from" in Requirements.installIntoOwnPython()
+    (modules / Requirements.SHIPPED).mkdir()
+    (modules / Requirements.SHIPPED / "pyproject.toml").write_text("")
+    assert Requirements.installSource() == str(modules / Requirements.SHIPPED)
+    assert Requirements.PLACE not in Requirements.advice("/opt/python")
 
 
 def test_a_chosen_python_is_remembered_and_the_variable_comes_first(driver, monkeypatch):

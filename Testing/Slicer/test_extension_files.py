@@ -2,8 +2,10 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -52,8 +54,12 @@ def test_the_light_core_files_ship_and_import_nothing_but_the_standard_library(c
 def test_the_extension_says_what_slicers_catalogue_asks_for():
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     wanted = {"HOMEPAGE", "CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS"}
-    assert wanted == set(re.findall(r"set\(EXTENSION_(\w+) \"", text))
-    assert re.search(r'set\(EXTENSION_DEPENDS "PyTorch"\)', text)
+    values = dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"$]+)"\)', text, re.MULTILINE))
+    assert set(values) == wanted, "the Extensions Index reads literal values"
+    assert values["DEPENDS"] == "PyTorch"
+    addresses = [values[name] for name in ("HOMEPAGE", "ICONURL", "SCREENSHOTURLS")]
+    assert all(address == "NA" or address.startswith("https://") for address in addresses)
+    assert "example.com" not in text
     assert "not for clinical use" in text.lower()
     assert (ROOT / "LICENSE.txt").is_file()
 
@@ -124,3 +130,58 @@ def test_every_selector_of_the_form_follows_the_scene():
         item.find("receiver").text for item in form.iter("connection") if item.find("slot").text.startswith("setMRML")
     }
     assert boxes == wired
+
+
+FAKE_SLICER = """
+set(Slicer_USE_FILE ${CMAKE_CURRENT_LIST_DIR}/Use.cmake)
+set(Slicer_EXTENSION_GENERATE_CONFIG ${CMAKE_CURRENT_LIST_DIR}/Nothing.cmake)
+set(Slicer_EXTENSION_CPACK ${CMAKE_CURRENT_LIST_DIR}/Nothing.cmake)
+set(Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR lib/qt-scripted-modules)
+"""
+FAKE_USE = """
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(MY "WITH_GENERIC_TESTS" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
+  foreach(file ${MY_SCRIPTS} ${MY_RESOURCES})
+    set(name ${file})
+    if(IS_ABSOLUTE ${file})
+      file(RELATIVE_PATH name ${CMAKE_CURRENT_BINARY_DIR} ${file})
+    endif()
+    get_filename_component(folder ${name} DIRECTORY)
+    install(FILES ${file} DESTINATION ${Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR}/${folder})
+  endforeach()
+endfunction()
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The extension as CMake installs it, with a stand-in for Slicer's own CMake files."""
+    if shutil.which("cmake") is None:
+        pytest.skip("cmake is not installed")
+    folder = tmp_path_factory.mktemp("cmake")
+    (folder / "SlicerConfig.cmake").write_text(FAKE_SLICER)
+    (folder / "Use.cmake").write_text(FAKE_USE)
+    (folder / "Nothing.cmake").write_text("")
+    source = ["-S", str(ROOT), "-B", str(folder / "build"), f"-DSlicer_DIR={folder}"]
+    subprocess.run(["cmake", *source], check=True, capture_output=True)
+    subprocess.run(["cmake", "--install", folder / "build", "--prefix", folder / "at"], check=True, capture_output=True)
+    return folder / "at" / "lib" / "qt-scripted-modules"
+
+
+def test_the_installed_module_runs_on_the_light_copy_beside_it(installed):
+    code = "import RenalCLIPSlicerLib.CaseLogic, RenalCLIPCore.review; print(RenalCLIPCore.review.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=installed, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()) == installed / "RenalCLIPCore" / "review.py"
+
+
+def test_the_core_ships_as_a_source_that_pip_can_install(installed):
+    shipped = installed / "RenalCLIPSource"
+    settings = tomllib.loads((shipped / "pyproject.toml").read_text(encoding="utf-8"))
+    places = settings["tool"]["setuptools"]["package-dir"]
+    for package in settings["tool"]["setuptools"]["packages"]:
+        top = next(name for name in sorted(places, key=len, reverse=True) if f"{package}.".startswith(f"{name}."))
+        folder = shipped / places[top] / package[len(top) :].replace(".", "/").lstrip("/")
+        assert folder.is_dir(), package
+    assert all((shipped / name).is_file() for name in ("README.md", "LICENSE.txt", "RenalCLIPCore/cli.py"))
+    assert (shipped / "Resources" / "bundles" / "phantom-demo" / "encoder.safetensors").is_file()
+    assert not list(shipped.rglob("__pycache__"))

@@ -23,6 +23,7 @@ class SetupPanel(Panel):
         self.ui.pythonPathEdit.filters = ctk.ctkPathLineEdit.Files
         self.ui.bundlePathEdit.filters = ctk.ctkPathLineEdit.Dirs
         on = self.connections.on
+        on(self.ui.sourceEdit.textChanged, self.onSource)
         on(self.ui.usePythonButton.clicked, self.onUsePython)
         on(self.ui.useBundleButton.clicked, self.onUseBundle)
         on(self.ui.ownPythonButton.clicked, self.onOwnPython)
@@ -31,6 +32,7 @@ class SetupPanel(Panel):
     def show(self) -> None:
         """Show what is chosen."""
         python = Requirements.chosenPython()
+        self._showSource()
         if not str(self.ui.pythonPathEdit.currentPath):
             self.ui.pythonPathEdit.currentPath = python
         if not python:
@@ -45,6 +47,12 @@ class SetupPanel(Panel):
             )
             text = self.theme.soft(f"Calculations run in {python}; model: {bundle}.")
         self.ui.setupLabel.setText(text)
+
+    def onSource(self, *_: Any) -> None:
+        """Install from elsewhere."""
+        if not self.updating:
+            Requirements.nameSource(str(self.ui.sourceEdit.text))
+            self.case.tell("setup")
 
     def onUsePython(self, *_: Any) -> None:
         """Run the core in another Python."""
@@ -69,6 +77,13 @@ class SetupPanel(Panel):
     def onSample(self, *_: Any) -> None:
         """Make and open a phantom study."""
         self.case.makePhantom(SAMPLE_SEED)
+
+    def _showSource(self) -> None:
+        known = Requirements.knownSource()
+        if known:
+            self.ui.sourceEdit.setPlaceholderText(known)
+        if not self.ui.sourceEdit.hasFocus() and str(self.ui.sourceEdit.text) != Requirements.namedSource():
+            self.ui.sourceEdit.setText(Requirements.namedSource())
 
     def _restart(self, text: str) -> None:
         if self.case.task:
