@@ -12,6 +12,7 @@ from .learning import add_configuration, configuration_of, progress_bar
 if TYPE_CHECKING:
     from ..training.fine_tuning_stages import FineTuningStage
 
+NETWORKS = ("renalclip", "ct-fm", "merlin", "ct-clip")
 PHASES = ("A", "AV", "NAV", "NAVD", "all", "one")
 
 
@@ -26,6 +27,9 @@ def _add_fine_tuning(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="bundle or run whose encoder training starts from, or the weights file of a comparison model; "
         "without it from scratch",
+    )
+    parser.add_argument(
+        "--network", choices=NETWORKS, help="RenalCLIP's own (default), or a comparison model (its weights: --initial)"
     )
     parser.add_argument("--freeze-encoder", action="store_true", help="train the head alone")
     parser.add_argument("--fraction", type=float, metavar="F", help="share of the training patients, for instance 0.1")
@@ -45,6 +49,7 @@ class _FineTune:
     rois: Path
     out: Path
     initial: Path | None
+    network: str | None
     freeze_encoder: bool
     fraction: float | None
     seed: int | None
@@ -92,7 +97,8 @@ class _FineTune:
 
         settings: FineTuningStage = configuration_of(self.stage, self.config, self.preset)
         try:
-            return settings.for_task(self.task_name()).changed(**self.changes())
+            of_network = settings.changed(network=self.network) if self.network else settings
+            return of_network.for_task(self.task_name()).changed(**self.changes())
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "configuration"

@@ -155,7 +155,8 @@ class FineTuningStage(SupervisedStage):
     def for_task(self, name: str) -> Self:
         """The configuration of a task: with class-balanced sampling unless ``balance`` is given as empty.
 
-        Where learning rate and batch size are not given they are those that the paper's search chose for the task.
+        Where learning rate and batch size are not given they are those that the paper's search chose for the task; for
+        a comparison model, of which they are not known, the first that it tried.
 
         Raises:
             ConfigurationError: There is no such task.
@@ -164,10 +165,11 @@ class FineTuningStage(SupervisedStage):
             raise ConfigurationError(f"There is no task {name!r}; tasks are {', '.join(KNOWN_TASKS)}.")
         unbalanced = name == SURVIVAL_TASK or ("balance" in self.model_fields_set and not self.balance)
         changes: dict[str, object] = {"tasks": (name,), "balance": () if unbalanced else (name,)}
-        rate, size = _CHOSEN[name]
-        if self.network == "renalclip" and "batch_size" not in self.model_fields_set:
+        tried = self.searched
+        rate, size = _CHOSEN[name] if self.network == "renalclip" else (tried.learning_rate[0], tried.batch_size[0])
+        if "batch_size" not in self.model_fields_set:
             changes["batch_size"] = size
-        if self.network == "renalclip" and "optimiser" not in self.model_fields_set:
+        if "optimiser" not in self.model_fields_set:
             changes["optimiser"] = self.optimiser.model_copy(update={"learning_rate": rate})
         own = {task: weight for task, weight in self.weights.items() if task == name or task not in KNOWN_TASKS}
         return self.changed(**changes, weights=own)

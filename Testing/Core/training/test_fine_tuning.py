@@ -1,13 +1,16 @@
 """Fine-tuning on one task: starts, fractions, selection on validation, calibration, survival, grid, and bad input."""
 
+import ast
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from RenalCLIPCore import training
 from RenalCLIPCore.cohort.dataset import RoiDataset, every_phase
 from RenalCLIPCore.cohort.roi_store import build_roi_store
 from RenalCLIPCore.cohort.splits import learning_cohort
@@ -96,6 +99,8 @@ def test_the_defaults_are_the_papers_recipe():
         "ct-clip": (8,),
     }
     assert searched["merlin"].learning_rate == (1e-4, 5e-5, 1e-5)
+    merlin = task.changed(network="merlin").for_task("malignancy")
+    assert (merlin.batch_size, merlin.optimiser.learning_rate) == (16, 1e-4)
     survival = load_configuration("survival")
     assert (survival.task, survival.survival_ties, survival.batch_size) == ("rfs", "efron", 150)
 
@@ -141,6 +146,15 @@ def test_nothing_of_the_test_split_reaches_training(toy, run, tmp_path):
     assert read_result(tmp_path / "run") == read_result(run)
     with pytest.raises(CohortError, match="another split"):
         replace(cohort, validation=tuple(strangers))
+
+
+def test_training_code_neither_reads_tables_nor_names_the_test_split():
+    """What it gets is a LearningCohort, whose making leaves the test rows out."""
+    for path in Path(training.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert not {"read_cohort", "learning_cohort"} & {alias.name for alias in node.names}, path.name
+            assert not (isinstance(node, ast.Constant) and node.value == "test"), path.name
 
 
 def test_the_checkpoint_and_the_calibration_depend_on_the_validation_rows_alone(toy, run, tmp_path):

@@ -37,18 +37,43 @@ def test_tied_events_by_hand(ties, second):
     assert float(loss) == pytest.approx((LOG3 + second) / 2, abs=1e-6)
 
 
-def test_the_cox_loss_equals_lifelines_log_likelihood():
+def tied_cohort(seed):
+    """Covariate, times in whole months (many ties) and events of 120 cases."""
+    generator = np.random.default_rng(seed)
+    x = generator.normal(0, 1, 120)
+    return x, np.ceil(generator.exponential(10, 120) * np.exp(-x) + 0.1), generator.integers(0, 2, 120)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_cox_loss_with_efrons_ties_is_lifelines_partial_likelihood(seed):
     import pandas as pd
     from lifelines import CoxPHFitter
 
-    generator = np.random.default_rng(0)
-    x = generator.normal(0, 1, 80)
-    months = np.ceil(generator.exponential(10, 80) * np.exp(-x) + 0.1)
-    event = generator.integers(0, 2, 80)
+    x, months, event = tied_cohort(seed)
+    assert len(np.unique(months[event == 1])) < event.sum()
     fitter = CoxPHFitter().fit(pd.DataFrame({"t": months, "e": event, "x": x}), "t", "e")
     risk = torch.tensor(x * float(fitter.params_["x"]))
-    loss = cox_loss(risk.double(), torch.tensor(months), torch.tensor(event), "efron")
-    assert float(loss) * event.sum() == pytest.approx(-fitter.log_likelihood_, rel=1e-5)
+    loss = cox_loss(risk, torch.tensor(months), torch.tensor(event), "efron")
+    assert float(loss) * event.sum() == pytest.approx(-fitter.log_likelihood_, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_without_ties_both_methods_are_lifelines_partial_likelihood(ties):
+    import pandas as pd
+    from lifelines import CoxPHFitter
+
+    x, months, event = tied_cohort(4)
+    months = months + np.linspace(0, 0.5, len(months))
+    fitter = CoxPHFitter().fit(pd.DataFrame({"t": months, "e": event, "x": x}), "t", "e")
+    loss = cox_loss(torch.tensor(x * float(fitter.params_["x"])), torch.tensor(months), torch.tensor(event), ties)
+    assert float(loss) * event.sum() == pytest.approx(-fitter.log_likelihood_, rel=1e-9, abs=1e-9)
+
+
+def test_breslows_ties_are_the_written_formula():
+    x, months, event = tied_cohort(5)
+    value = sum(x[i] - np.log(np.exp(x[months >= months[i]]).sum()) for i in np.flatnonzero(event))
+    loss = cox_loss(torch.tensor(x), torch.tensor(months), torch.tensor(event), "breslow")
+    assert float(loss) * event.sum() == pytest.approx(-value, rel=1e-9)
 
 
 def test_the_cox_loss_does_not_change_with_a_shift_and_survives_large_risks():
