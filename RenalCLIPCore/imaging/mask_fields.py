@@ -54,7 +54,7 @@ def cubic_grid(geometry: Geometry, step_mm: float) -> Geometry:
 
 
 def signed_distance(mask: Volume) -> FloatArray:
-    """Signed distance of a mask at its own voxels, float32 (i, j, k).
+    """Signed distance of a mask (any value but zero is inside) at its own voxels, float32 (i, j, k).
 
     The distance to the nearest voxel of the other kind is averaged from both kinds, which puts the zero half-way
     between them along any direction, also with thick slices.
@@ -65,7 +65,8 @@ def signed_distance(mask: Volume) -> FloatArray:
         image = Volume(array.astype(np.uint8), mask.geometry).to_sitk()
         return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True)).transpose(2, 1, 0)
 
-    return np.asarray(0.5 * (from_border(mask.array) - from_border(~mask.array)), np.float32)
+    inside = mask.array.astype(bool)  # of whole numbers, ~ would be no complement
+    return np.asarray(0.5 * (from_border(inside) - from_border(~inside)), np.float32)
 
 
 def field(mask: Volume, grid: Geometry) -> FloatArray:

@@ -125,17 +125,32 @@ def _filled(shape: Blob, count: int = 60000) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class RealKidney:
-    """A kidney without lesions of a real mask, cropped, and its undisturbed frame."""
+    """A kidney without lesions of a real mask, cropped, and its undisturbed frame.
+
+    Attributes:
+        case, side: Where it comes from.
+        labels: Its mask as stored; of a continuous shape, that shape on 1 mm slices.
+        frame: Undisturbed.
+        midline_x_mm: Middle of the body.
+        shape: Signed distance of the stored mask, when lesions go into the continuous shape of which it is the zero
+            level, drawn anew on slices of 1 to 3 mm; None when they go into the stored voxels.
+    """
 
     case: str
     side: str
     labels: Volume
     frame: KidneyFrame
     midline_x_mm: float
+    shape: Volume | None = None
 
 
-def healthy_kidneys(folder: Path) -> Iterator[RealKidney]:
-    """Kidneys of at least 60 ml whose side holds no lesion over 1 ml; what lesions there are is removed."""
+def healthy_kidneys(folder: Path, continuous: bool = False) -> Iterator[RealKidney]:
+    """Kidneys of at least 60 ml whose side holds no lesion over 1 ml; what lesions there are is removed.
+
+    Args:
+        folder: KiTS masks; many of them have slices of 5 mm.
+        continuous: Take each as a continuous shape, interpolated between its slices.
+    """
     for path in sorted(folder.glob("case_*_segmentation.nii.gz")):
         whole = read_volume(path).canonical()
         low, high = whole.geometry.bounds_lps_mm
@@ -149,7 +164,19 @@ def healthy_kidneys(folder: Path) -> Iterator[RealKidney]:
             box = bounding_box(own == 1)
             assert box is not None
             labels = cropped(Volume((own == 1).astype(np.uint8), whole.geometry), box, 45.0)
-            yield RealKidney(path.name[:10], side, labels, _intact(labels, middle), middle)
+            shape = Volume(signed_distance(labels), labels.geometry) if continuous else None
+            if shape is not None:
+                labels = _drawn(shape, 1.0, np.zeros(3))
+            yield RealKidney(path.name[:10], side, labels, _intact(labels, middle), middle, shape)
+
+
+def _drawn(shape: Volume, slice_mm: float, phase: np.ndarray) -> Volume:
+    """The zero level of a signed distance on a grid of given slices that begins by a part of a voxel further on."""
+    low, high = shape.geometry.bounds_lps_mm
+    spacing = np.array([PIXEL_MM, PIXEL_MM, slice_mm])
+    size = np.floor((high - low) / spacing).astype(int)
+    grid = Geometry.from_components(size, spacing, low + (0.5 + phase) * spacing, np.eye(3))
+    return Volume((shape.resample_to(grid, fill=30.0).array <= 0).astype(np.uint8), grid)
 
 
 def _intact(labels: Volume, middle: float) -> KidneyFrame:
@@ -178,10 +205,13 @@ def inserted(kidney: RealKidney, seed: int) -> tuple[Volume, Blob, Truth]:
     semi = radius * np.exp(generator.normal(0, 0.08, 3))
     turn = Rotation.random(rng=generator).as_matrix()
     blob = Blob(as_point(on + inward * radius * generator.uniform(-0.4, 0.9)), as_point(semi), as_matrix(turn))
-    grid = kidney.labels.geometry
+    own = kidney.labels
+    if kidney.shape is not None:
+        own = _drawn(kidney.shape, float(generator.uniform(1, 3)), generator.uniform(0, 1, 3))
+    grid = own.geometry
     index = np.indices(grid.size).reshape(3, -1).T
     hit = (blob.distance(*grid.lps(index).T) <= 0).reshape(grid.size)
-    labels = np.where(hit, np.uint8(2), kidney.labels.array)
+    labels = np.where(hit, np.uint8(2), own.array)
     return Volume(labels, grid), blob, _inserted_truth(kidney, blob)
 
 

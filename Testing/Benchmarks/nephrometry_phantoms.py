@@ -93,10 +93,10 @@ def run_phantoms(count: int, first: int) -> Score:
     return score
 
 
-def run_inserted(folder: Path, each: int, first: int) -> Score:
-    """Real kidneys with inserted lesions."""
+def run_inserted(folder: Path, each: int, first: int, continuous: bool) -> Score:
+    """Real kidneys with inserted lesions, on the stored slices or on slices of 1 to 3 mm of their continuous shapes."""
     score = Score()
-    for kidney in healthy_kidneys(folder):
+    for kidney in healthy_kidneys(folder, continuous):
         for seed in range(first, first + each):
             labels, _, truth = inserted(kidney, seed)
             if not (labels.array == 1).any():
@@ -131,6 +131,8 @@ def main() -> None:
     parser.add_argument("--masks", type=Path, help="folder of KiTS masks, for real kidneys with inserted lesions")
     parser.add_argument("--inserted", type=int, default=3, help="lesions per real kidney")
     parser.add_argument("--first-inserted", type=int, default=0, help="first seed of the inserted lesions")
+    words = "draw the real kidneys anew on slices of 1 to 3 mm, not on their stored slices"
+    parser.add_argument("--continuous", action="store_true", help=words)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     results = {}
@@ -139,7 +141,7 @@ def main() -> None:
     if arguments.masks:
         results["inserted"] = show(
             "Real kidneys, inserted lesions",
-            run_inserted(arguments.masks, arguments.inserted, arguments.first_inserted),
+            run_inserted(arguments.masks, arguments.inserted, arguments.first_inserted, arguments.continuous),
         )
     if arguments.out:
         arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

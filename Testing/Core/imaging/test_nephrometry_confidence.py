@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from RenalCLIPCore.errors import NoKidneyError
+from RenalCLIPCore.imaging import kidney_fields
 from RenalCLIPCore.imaging.lesions import find_lesions
 from RenalCLIPCore.imaging.mask_fields import crossings
 from RenalCLIPCore.imaging.nephrometry import measure
@@ -56,6 +57,26 @@ def test_a_giant_lesion_is_told():
     assert component(result, "R").points == 3
     assert any("deforms" in note for note in result.notes)
     assert result.confidence < 0.7
+
+
+def test_a_coarser_grid_and_mask_of_a_giant_change_little(monkeypatch):
+    labels = left_kidney([((18.0, -10.0, 0.0), 40.0, 2)])
+    fine = measured_context(labels)
+    monkeypatch.setattr(kidney_fields, "MAXIMUM_VOXELS", 200_000)
+    coarse = measured_context(labels)
+    assert coarse.frame.fields.grid.spacing_mm[0] > 1.8
+    lengths = [context.readings.diameters["axial"].length_mm for context in (fine, coarse)]
+    assert lengths[1] == pytest.approx(lengths[0], rel=0.02)
+    assert coarse.readings.outside == pytest.approx(fine.readings.outside, abs=0.03)
+    assert coarse.readings.front_mm == pytest.approx(fine.readings.front_mm, abs=1.0)
+
+
+def test_one_kidney_alone_is_measured_and_the_assumed_side_is_told():
+    labels = left_kidney(LATERAL)
+    findings = find_lesions(labels)
+    result = measure(labels, findings, findings.lesions[0], perturbations=0, options=QUICK)
+    assert any("One kidney was found" in note for note in result.notes)
+    assert not isinstance(result.total, Absent)
 
 
 def test_a_horseshoe_kidney_is_measured_by_half():

@@ -12,6 +12,7 @@ from RenalCLIPCore.imaging.mask_fields import (
     field,
     hull_distance,
     hull_facets,
+    signed_distance,
     sphere,
 )
 from RenalCLIPCore.imaging.native_outline import fit_outline
@@ -54,6 +55,12 @@ def test_an_empty_mask_is_far_from_everything_and_a_tiny_one_is_not_lost():
     one = np.zeros_like(mask.array)
     one[20, 20, 20] = True
     assert field(Volume(one, mask.geometry), grid).min() < 0
+
+
+def test_the_signed_distance_of_a_label_is_that_of_its_mask():
+    mask = ball((1.0, 1.0, 2.0))
+    labels = Volume(3 * mask.array.astype(np.uint8), mask.geometry)
+    assert np.array_equal(signed_distance(labels), signed_distance(mask))
 
 
 def test_a_crop_beyond_the_volume_keeps_every_voxel_in_place():
