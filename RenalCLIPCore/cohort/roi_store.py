@@ -10,11 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,10 +25,12 @@ from ..imaging.roi import RoiSpec, extract_rois
 from ..imaging.study import Phase
 from ..imaging.volume import read_volume
 from .table import CohortRow
+from .workers import Workers
 
 PHASES: Final = tuple(Phase)
 LEVELS: Final = 10000
 PAPER_SPEC: Final = RoiSpec()
+ALONE: Final = Workers()
 VERSION: Final = 1
 _PENDING: Final = 255
 
@@ -121,7 +122,7 @@ def build_roi_store(
     out: Path,
     spec: RoiSpec = PAPER_SPEC,
     *,
-    processes: int = 1,
+    workers: Workers = ALONE,
     progress: Progress | None = None,
 ) -> RoiStore:
     """Cut every case of a cohort around its table's centre, all phases.
@@ -129,10 +130,18 @@ def build_roi_store(
     The arterial grid is the common frame, else the venous one. Rows without a centre or without either of these phases
     are refused, not skipped.
 
+    Args:
+        rows: The cohort.
+        out: Folder of the store.
+        spec: What is cut.
+        workers: Who cuts; all of them see the files under the same paths.
+        progress: Told after every case.
+
     Raises:
         CohortError: A row cannot be cut, ``out`` holds other regions, or an unfinished store beside it belongs to
             another cohort.
         InputError: A volume cannot be read.
+        SystemRefusal: A worker died; what is finished stays for the next run.
         Cancelled: From ``progress``; what is finished stays for the next run.
     """
     _check_rows(rows)
@@ -145,9 +154,12 @@ def build_roi_store(
         return store
     unfinished = out.with_name(f".partial-{out.name}")
     pending = _prepare(rows, unfinished, spec)
-    for number, _ in enumerate(_cut_all([(i, rows[i]) for i in pending], unfinished, spec, processes), 1):
-        if progress:
-            progress((len(rows) - len(pending) + number) / len(rows), "cutting regions of interest")
+    # absolute, as workers elsewhere have folders of their own
+    cut = partial(_cut_case, folder=unfinished.resolve(), spec=spec)
+    with closing(workers.each(cut, [(i, rows[i]) for i in pending])) as finished:
+        for number, _ in enumerate(finished, 1):
+            if progress:
+                progress((len(rows) - len(pending) + number) / len(rows), "cutting regions of interest")
     os.replace(unfinished, out)
     return RoiStore(out)
 
@@ -160,18 +172,6 @@ def _check_rows(rows: Sequence[CohortRow]) -> None:
             )
         if Phase.A not in row.volumes and Phase.V not in row.volumes:
             raise CohortError(f"Row {number} has neither an arterial nor a venous volume; one of them is needed.")
-
-
-def _cut_all(cases: Sequence[tuple[int, CohortRow]], folder: Path, spec: RoiSpec, processes: int) -> Iterator[int]:
-    if processes <= 1:
-        yield from (_cut_case(case, folder, spec) for case in cases)
-        return
-    # forking a process that runs zarr's event loop or a thread pool would hang its children
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        try:
-            yield from pool.map(partial(_cut_case, folder=folder, spec=spec), cases)
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _cut_case(case: tuple[int, CohortRow], folder: Path, spec: RoiSpec) -> int:

@@ -33,6 +33,18 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--preset", metavar="NAME", help="shipped configuration, for instance phantom-demo")
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--processes`` and ``--dask``: who does work that is the same for every case."""
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="working processes (default 1)")
+    parser.add_argument(
+        "--dask",
+        default="",
+        metavar="ADDRESS",
+        help="do the work on a Dask cluster: tcp://host:port of its scheduler, or 'local' for one of --processes "
+        "workers on this machine. The workers need RenalCLIP, and must see all files under the same paths as here",
+    )
+
+
 def configuration_of(stage: str, config: Path | None, preset: str | None) -> Any:
     """The effective configuration of a stage.
 

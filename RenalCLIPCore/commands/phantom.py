@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from .learning import add_workers
+
 if TYPE_CHECKING:
     from ..imaging.study import Phase
     from ..phantom.anatomy import PhantomPatient
@@ -102,6 +104,7 @@ class PhantomCohort:
     out: Path
     phases: str
     processes: int
+    dask: str
     in_plane_mm: float
     lesion_only: bool
     both_kidneys: bool
@@ -117,7 +120,7 @@ class PhantomCohort:
         parser.add_argument(
             "--phases", default="NAVD", help="phases of every patient, or 'mixed' for realistic gaps (default: NAVD)"
         )
-        parser.add_argument("--processes", type=int, default=1, help="worker processes (default: 1)")
+        add_workers(parser)
         parser.add_argument("--in-plane-mm", type=float, default=1.0, help="in-plane voxel spacing (default: 1)")
         parser.add_argument(
             "--lesion-only", action="store_true", help="volumes of the lesion's region of interest, not both kidneys"
@@ -128,6 +131,7 @@ class PhantomCohort:
 
     def run(self) -> None:
         """Draw, render and write."""
+        from ..cohort.workers import Workers
         from ..phantom.cohort import CohortPlan, write_cohort
         from ..progress import ProgressLine
 
@@ -141,7 +145,8 @@ class PhantomCohort:
             lesion_only=self.lesion_only,
             both_kidneys=self.both_kidneys,
         )
-        print(write_cohort(self.out, plan, processes=self.processes, progress=ProgressLine()))
+        workers = Workers(self.processes, self.dask)
+        print(write_cohort(self.out, plan, workers=workers, progress=ProgressLine()))
 
 
 def _phases(letters: str) -> tuple[Phase, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .learning import add_configuration, configuration_of, progress_bar
+from .learning import add_configuration, add_workers, configuration_of, progress_bar
 from .pretraining import COMMANDS as PRETRAINING
 
 
@@ -80,6 +80,7 @@ class CohortRois:
     out: Path
     input_mm: list[float]
     processes: int
+    dask: str
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,17 +96,19 @@ class CohortRois:
             help="size of what the network sees along x, y, z; whole voxels of 1 x 1 x 5 mm (default 128 128 160, the "
             "paper's); 12 mm more are kept along x and y for augmentation",
         )
-        parser.add_argument("--processes", type=int, default=1, metavar="N", help="working processes (default 1)")
+        add_workers(parser)
 
     def run(self) -> None:
         from ..cohort.roi_store import build_roi_store
         from ..cohort.table import read_cohort
+        from ..cohort.workers import Workers
         from ..imaging.roi import RoiSpec
 
         spec = RoiSpec.of_input(self.input_mm)
         rows = read_cohort(self.cohort)
         with progress_bar("cutting regions of interest") as progress:
-            store = build_roi_store(rows, self.out, spec, processes=self.processes, progress=progress)
+            workers = Workers(self.processes, self.dask)
+            store = build_roi_store(rows, self.out, spec, workers=workers, progress=progress)
         print(f"{len(store.case_ids)} cases in {store.folder}")
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..cohort.table import SPLITS, CohortRow, FollowUp, write_cohort_table
+from ..cohort.workers import Workers
 from ..errors import ConfigurationError, OutputError
 from ..imaging.study import Phase
 from ..imaging.volume import write_volume
@@ -29,6 +28,7 @@ from .truth import PhantomTruth, read_truth, truth, write_truth
 
 Progress = Callable[[float, str], None]
 TABLE = "cohort.csv"
+ALONE = Workers()
 LABELS_FILE = "labels.nii.gz"
 TRUTH_FILE = "truth.json"
 # Share of patients with each phase in a surgical cohort where nearly all have the portal phases.
@@ -121,15 +121,15 @@ def patient_seed(plan: CohortPlan, index: int) -> int:
     return int(stream(plan.seed, f"{plan.site}.patient.{index}").integers(1 << 62))
 
 
-def write_cohort(out: Path, plan: CohortPlan, *, processes: int = 1, progress: Progress | None = None) -> Path:
+def write_cohort(out: Path, plan: CohortPlan, *, workers: Workers = ALONE, progress: Progress | None = None) -> Path:
     """Write a cohort and return the path of its table.
 
-    Patients that are already there are kept; a broken-off run continues. The files do not depend on ``processes``.
+    Patients that are already there are kept; a broken-off run continues. The files do not depend on ``workers``.
 
     Args:
         out: Folder, made when absent.
         plan: What to make.
-        processes: Worker processes.
+        workers: Who makes the patients; all of them see the folder under the same path.
         progress: Called with the fraction done; may raise ``Cancelled``.
 
     Raises:
@@ -142,9 +142,9 @@ def write_cohort(out: Path, plan: CohortPlan, *, processes: int = 1, progress: P
     missing = [i for i in range(plan.patients) if not (out / patient_id(plan, i)).is_dir()]
     report = progress or (lambda fraction, words: None)
     done = plan.patients - len(missing)
-    with closing(_finished(out, plan, missing, processes)) as counts:
-        for finished in counts:
-            report((done + finished) / plan.patients, f"patient {done + finished} of {plan.patients}")
+    with closing(workers.each(partial(write_patient, out.resolve(), plan), missing)) as finished:
+        for count, _ in enumerate(finished, done + 1):
+            report(count / plan.patients, f"patient {count} of {plan.patients}")
     return _write_table(out, plan)
 
 
@@ -203,26 +203,6 @@ def _fill(folder: Path, plan: CohortPlan, index: int) -> None:
     write_volume(render_labels(patient, geometry), folder / LABELS_FILE)
     write_truth(truth(patient), folder / TRUTH_FILE)
     write_report_file(patient, planned_phases(plan, index), plan.prior, folder / REPORT_FILE)
-
-
-def _finished(out: Path, plan: CohortPlan, indices: Sequence[int], processes: int) -> Generator[int, None, None]:
-    """Yield the number of patients finished, one by one."""
-    if processes <= 1:
-        for count, index in enumerate(indices, 1):
-            write_patient(out, plan, index)
-            yield count
-        return
-    queue, count = iter(indices), 0
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        # No more patients are handed out than there are workers, so that a cancelled run ends soon.
-        waiting = {pool.submit(write_patient, out, plan, index) for index in islice(queue, processes)}
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-                count += 1
-                yield count
-            waiting |= {pool.submit(write_patient, out, plan, index) for index in islice(queue, len(done))}
 
 
 def _write_table(out: Path, plan: CohortPlan) -> Path:

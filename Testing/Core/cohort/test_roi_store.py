@@ -15,6 +15,7 @@ import pytest
 from RenalCLIPCore.cohort import roi_store
 from RenalCLIPCore.cohort.roi_store import LEVELS, RoiStore, build_roi_store
 from RenalCLIPCore.cohort.table import write_cohort_table
+from RenalCLIPCore.cohort.workers import Workers
 from RenalCLIPCore.errors import Cancelled, CohortError, InputError
 from RenalCLIPCore.imaging.roi import extract_rois
 from RenalCLIPCore.imaging.study import Phase
@@ -50,7 +51,7 @@ def test_a_cancelled_build_goes_on_where_it_stopped(tmp_path, monkeypatch):
     rows = toy_rows(tmp_path, 4)
     cut = []
     original = roi_store._cut_case
-    monkeypatch.setattr(roi_store, "_cut_case", lambda case, *rest: (cut.append(case[0]), original(case, *rest))[1])
+    monkeypatch.setattr(roi_store, "_cut_case", lambda case, **rest: (cut.append(case[0]), original(case, **rest))[1])
 
     def cancel_after_two(fraction, words):
         if fraction >= 0.5:
@@ -107,7 +108,7 @@ def test_a_killed_build_can_be_finished(tmp_path):
 def test_several_processes_cut_the_same(tmp_path):
     rows = toy_rows(tmp_path, 4)
     one = build_roi_store(rows, tmp_path / "one", SPEC)
-    two = build_roi_store(rows, tmp_path / "two", SPEC, processes=2)
+    two = build_roi_store(rows, tmp_path / "two", SPEC, workers=Workers(2))
     for row in rows:
         np.testing.assert_array_equal(one.read(row.case_id, Phase.V), two.read(row.case_id, Phase.V))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from RenalCLIPCore.cohort.table import read_cohort
+from RenalCLIPCore.cohort.workers import Workers
 from RenalCLIPCore.errors import Cancelled, ConfigurationError, InputError, OutputError
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import read_volume
@@ -64,7 +65,7 @@ def test_volumes_share_a_grid_that_holds_the_lesion(written):
 
 
 def test_files_do_not_depend_on_the_number_of_processes(written, tmp_path):
-    write_cohort(tmp_path / "two", PLAN, processes=2)
+    write_cohort(tmp_path / "two", PLAN, workers=Workers(2))
     assert hashes(tmp_path / "two") == hashes(written)
 
 
@@ -90,7 +91,7 @@ def test_cancelling_worker_processes_leaves_no_half_patient(tmp_path):
 
     plan = CohortPlan(5, 6, in_plane_mm=5.0, phases=(Phase.V,))
     with pytest.raises(Cancelled):
-        write_cohort(tmp_path, plan, processes=2, progress=stop)
+        write_cohort(tmp_path, plan, workers=Workers(2), progress=stop)
     names = {path.name for path in tmp_path.iterdir()}
     assert 1 <= len(names) <= 3
     assert all((tmp_path / name / "truth.json").is_file() for name in names)
