@@ -80,7 +80,7 @@ class Widget(VTKObservationMixin):
         self.case = CaseLogic(self.worker, self.scene)
         self.case.listeners.append(self._onCase)
         self.connections = Connections()
-        self._adopting = False
+        self._adopted: CaseState | None = None
         self._active = True
         self.panels: list[Panel] = []
         self._turns = Turns(self.panels, self._showInScene, self._afterTurn, self.connections)
@@ -143,7 +143,7 @@ class Widget(VTKObservationMixin):
                 state, note = stateFromJson(text)
             except StateFormatError as error:
                 note = str(error)
-        self._adopting = True
+        self._adopted = state
         self.case.adopt(state)
         self.case.say(note, "warning" if note else "info")
         self.case.tell("setup", "maps")
@@ -179,7 +179,7 @@ class Widget(VTKObservationMixin):
         self._shortcuts.enable(self._active)
 
     def _showInScene(self, changes: set[str]) -> None:
-        adopting, self._adopting = self._adopting, False
+        adopting, self._adopted = self._adopted is self.case.state, None
         if "study" in changes:
             self._showStudy(adopting)
         if "masks" in changes and not adopting:

@@ -164,3 +164,38 @@ class FakeFiles:
 
 def absent(reason="not yet"):
     return Absent(reason)
+
+
+def studyAnswer(study):
+    """The answer to study.open for a study that is there."""
+    phases = [
+        {
+            "phase": item.phase.value,
+            "file": str(item.file),
+            "confidence": item.confidence,
+            "reason": item.reason,
+            "notes": [],
+        }
+        for item in study.phases.values()
+    ]
+    reference = study.reference.phase.value
+    answer = {"study_id": study.study_id, "folder": str(study.folder), "reference": reference}
+    return {**answer, "phases": phases, "notes": []}
+
+
+def placed(truth):
+    """A review whose two lesions lie in a phantom: at its tumour, and 10 mm above."""
+    x, y, z = (float(value) for value in truth.primary.centre_lps_mm)
+    found = review()
+    lesions = []
+    for number, lesion in enumerate(found.lesions):
+        at = Centre((x, y, z + 10 * number), "segmentation", "", "2026-01-02T03:04:05+00:00", "")
+        lesions.append(replace(lesion, centre_proposed=at, centre_used=at))
+    return replace(found, lesions=tuple(lesions))
+
+
+def around(truth, lps, lesion="L1"):
+    """The answer to review.update: the lesion around another centre."""
+    found = next(item for item in placed(truth).lesions if item.lesion_id == lesion)
+    used = Centre(tuple(float(value) for value in lps), "manual", "", "2026-01-02T03:04:05+00:00", "")
+    return encode(replace(found, centre_used=used))

@@ -1,8 +1,10 @@
-"""A window of its own for the test with a real display: a volume, a point, and answers on standard output.
+"""The product's window for the test with a real display: a study that is read, and answers on standard output.
 
-Prints one JSON line with the point's place on the screen; after each line on standard input, one with its RAS position.
+Prints one JSON line with places on the screen; after each line on standard input, one with the state of the case.
+The worker is a stand-in that reads the lesion wherever the centre is put.
 """
 
+import importlib
 import json
 import sys
 import warnings
@@ -11,41 +13,83 @@ from pathlib import Path
 from PySide6 import QtCore
 from RenalCLIPDesktop.requirements import choose_platform, require
 
-from Testing.Slicer.test_views import add_point, add_volume, position
+from RenalCLIPCore.review import encode
+from Testing.Core.phantom_case import make_phantom, write_phantom_study
+from Testing.Slicer.fake_worker import MASKS, FakeWorker, around, placed, studyAnswer
+
+LOOK_MS = 500
 
 
-def main(template: str) -> None:
+class ReadingWorker(FakeWorker):
+    """Reads the lesion around every centre that is asked for."""
+
+    truth = None
+
+    def request(self, method, params, done, failed, progress=None):
+        if method == "review.update":
+            self.automatic[method] = around(self.truth, params["centre_lps_mm"], params["lesion_id"])
+        return super().request(method, params, done, failed, progress)
+
+
+def make_worker(folder: Path) -> ReadingWorker:
+    """A worker that knows a small phantom study."""
+    volumes, labels, truth = make_phantom(phases="AV")
+    study, masks = write_phantom_study(folder / "study", volumes, labels)
+    answers = {
+        "study.open": studyAnswer(study),
+        "segment": {**MASKS, "file": str(masks)},
+        "review": encode(placed(truth)),
+    }
+    worker = ReadingWorker(answers)
+    worker.truth = truth
+    return worker
+
+
+def main(folder: str) -> None:
     """Show the window until it is closed."""
     require(on_screen=choose_platform(show=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from RenalCLIPDesktop.host import Host
+        from RenalCLIPDesktop.rendering import render_queue
     import slicer
 
-    host = Host(testing=True, size=(1100, 750))
+    worker = make_worker(Path(folder))
+    host = Host(testing=True, size=(1200, 860))
+    importlib.import_module("RenalCLIPSlicerLib.Widget").CoreProcess = lambda *_: worker
     host.show()
-    widget = host.open_module(Path(template))
-    volume, point = add_volume(), add_point()
-    view = slicer.app.layoutManager().sliceWidget("Red").sliceView()
-    view.mrmlSliceNode().SetSliceOffset(0.0)
-    timer = QtCore.QTimer()
-    timer.setSingleShot(True)
-    timer.setInterval(3000)
+    widget = host.open_module()
+    widget.openStudy(worker.automatic["study.open"]["folder"])
+    case = widget.logic.case
+    case.segment()
 
-    def tell_place() -> None:
-        x, y, _ = view.convertRASToXYZ(position(point))
+    def tell_places() -> None:
+        if not widget.parts.settled or case.state.review is None or not render_queue().empty:
+            return
+        timer.stop()
+        view = slicer.app.layoutManager().sliceWidget("RenalA").sliceView()
+        ras = [0.0, 0.0, 0.0]
+        widget.parts.scene.parameters.centre.GetNthControlPointPositionWorld(0, ras)
+        x, y, _ = view.convertRASToXYZ(ras)
         height = view._view.render_window().GetSize()[1]
-        at = view.mapToGlobal(QtCore.QPoint(round(x), round(height - 1 - y)))
-        box = widget.ui.invertCheckBox
-        tick = box.mapToGlobal(QtCore.QPoint(8, box.height // 2))
-        print(json.dumps({"point": [at.x(), at.y()], "box": [tick.x(), tick.y()]}), flush=True)
+        point = view.mapToGlobal(QtCore.QPoint(round(x), round(height - 1 - y)))
+        button = widget.parts.ui.correctButton
+        press = button.mapToGlobal(QtCore.QPoint(button.width // 2, button.height // 2))
+        print(json.dumps({"point": [point.x(), point.y()], "correct": [press.x(), press.y()]}), flush=True)
 
     def answer() -> None:
         sys.stdin.readline()
-        state = {"ras": position(point), "inverted": widget._parameterNode.invert, "volume": volume.GetName()}
+        state = {
+            "lps": case.centres.history.current.lps_mm,
+            "read_at": case.state.lesionReview().centre_used.lps_mm,
+            "unlocked": bool(widget.parts.ui.correctButton.checked),
+            "shown": str(widget.parts.ui.centreLabel.text),
+        }
         print(json.dumps(state), flush=True)
 
-    timer.timeout.connect(tell_place)
+    timer = QtCore.QTimer()
+    timer.setInterval(LOOK_MS)
+    timer.timeout.connect(tell_places)
     timer.start()
     notifier = QtCore.QSocketNotifier(sys.stdin.fileno(), QtCore.QSocketNotifier.Type.Read)
     notifier.activated.connect(lambda *_: answer())

@@ -13,9 +13,9 @@ import pytest
 from RenalCLIPSlicerLib.WorkerProtocol import WorkerError
 
 from RenalCLIPCore.imaging.volume import read_volume
-from RenalCLIPCore.review import Absent, Centre, Measured, NephrometryTotal, encode
+from RenalCLIPCore.review import Absent, Measured, NephrometryTotal, encode
 from Testing.Core.phantom_case import make_phantom, write_phantom_study
-from Testing.Slicer.fake_worker import MASKS, FakeWorker, review
+from Testing.Slicer.fake_worker import MASKS, FakeWorker, around, placed, studyAnswer
 
 
 @pytest.fixture(scope="module")
@@ -31,47 +31,13 @@ def files(tmp_path_factory):
 def answers(files):
     """What the worker answers about this study: two lesions, the first in the middle of the tumour."""
     study, masks, _ = files
-    phases = [
-        {
-            "phase": item.phase.value,
-            "file": str(item.file),
-            "confidence": item.confidence,
-            "reason": item.reason,
-            "notes": [],
-        }
-        for item in study.phases.values()
-    ]
-    opened = {
-        "study_id": study.study_id,
-        "folder": str(study.folder),
-        "reference": "A",
-        "phases": phases,
-        "notes": [],
-    }
+    opened = studyAnswer(study)
     return {
         "study.open": opened,
         "study.import": opened,
         "segment": {**MASKS, "file": str(masks)},
-        "review": encode(placed(files)),
+        "review": encode(placed(files[2])),
     }
-
-
-def placed(files):
-    """A review whose lesions lie in this study."""
-    x, y, z = (float(value) for value in files[2].primary.centre_lps_mm)
-    found = review()
-    lesions = []
-    for number, lesion in enumerate(found.lesions):
-        at = Centre((x, y, z + 10 * number), "segmentation", "", "2026-01-02T03:04:05+00:00", "")
-        lesions.append(replace(lesion, centre_proposed=at, centre_used=at))
-    return replace(found, lesions=tuple(lesions))
-
-
-def around(files, lps, lesion="L1"):
-    """The answer to review.update: the lesion around another centre."""
-    found = next(item for item in placed(files).lesions if item.lesion_id == lesion)
-    used = Centre(tuple(float(value) for value in lps), "manual", "", "2026-01-02T03:04:05+00:00", "")
-    return encode(replace(found, centre_used=used))
 
 
 def calm(driver, widget, seconds=0.03):
@@ -116,7 +82,7 @@ def answerMove(driver, widget, worker, files):
     """Answer the open review.update with what was asked for."""
     driver.wait(lambda: "review.update" in [item.method for item in worker.waiting.values()], 10, "the request")
     lps = worker.open("review.update").params["centre_lps_mm"]
-    worker.answer("review.update", around(files, lps, widget.logic.case.state.lesion))
+    worker.answer("review.update", around(files[2], lps, widget.logic.case.state.lesion))
     calm(driver, widget)
     return lps
 
@@ -149,6 +115,13 @@ def test_an_opened_study_stands_in_linked_views_with_the_papers_window(driver, o
     calm(driver, opened)
     composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
     assert composite.GetBackgroundVolumeID() == nodes["A"].GetID()
+
+
+def test_a_study_that_opens_before_the_windows_first_turn_is_shown(process_host, driver, worker, files):
+    widget = process_host.open_module()
+    widget.openStudy(str(files[0].folder))
+    calm(driver, widget)
+    assert set(widget.parts.scene.phaseNodes()) == {"A", "V"}
 
 
 def test_masks_become_a_segmentation_with_terminology_on_the_references_grid(driver, read, files):
@@ -277,7 +250,7 @@ def test_a_refused_centre_goes_back_in_the_view_too(driver, read, worker, files)
 
 def test_panels_show_what_the_review_says(driver, read, files):
     ui = read.parts.ui
-    lesion = placed(files).lesions[0]
+    lesion = placed(files[2]).lesions[0]
     table = ui.nephrometryTable
     letters = [table.item(row, 0).text() for row in range(table.rowCount)]
     assert letters == [item.component for item in lesion.predicted.components] or set(letters) <= set("RENALh")
@@ -294,7 +267,7 @@ def test_the_next_lesion_is_shown_and_jumped_to(driver, read, files):
 
     read.parts.ui.nextButton.click()
     calm(driver, read)
-    z = placed(files).lesions[1].centre_used.lps_mm[2]
+    z = placed(files[2]).lesions[1].centre_used.lps_mm[2]
     assert read.parts.scene.marks.position()[2] == pytest.approx(z, abs=1e-3)
     node = slicer.app.layoutManager().sliceWidget("RenalA").mrmlSliceNode()
     assert node.GetSliceToRAS().GetElement(2, 3) == pytest.approx(z, abs=0.6)
@@ -551,7 +524,7 @@ def test_segments_named_in_other_words_are_understood(driver, opened):
 
 
 def test_an_absent_part_is_shown_with_its_reason(driver, read, worker, files):
-    bare = placed(files)
+    bare = placed(files[2])
     lesion = replace(bare.lesions[0], predicted=Absent("No bundle is loaded."), report=Absent("No bundle is loaded."))
     worker.automatic["review"] = encode(replace(bare, lesions=(lesion,)))
     read.parts.ui.readButton.click()
@@ -563,7 +536,7 @@ def test_an_absent_part_is_shown_with_its_reason(driver, read, worker, files):
 
 
 def test_totals_of_masks_that_were_not_varied_show_no_share(driver, read, worker, files):
-    bare = placed(files)
+    bare = placed(files[2])
     total = NephrometryTotal(7, "7a", "moderate", {})
     measurement = Measured((), total)
     lesion = replace(bare.lesions[0], predicted=Absent("No bundle is loaded."), measured=measurement)

@@ -1,4 +1,4 @@
-"""A real window on an X display, driven from outside by xdotool: mouse and keyboard reach views, panel and menu."""
+"""The product's window on an X display, driven from outside by xdotool: mouse and keys reach views, panel and menu."""
 
 import json
 import os
@@ -13,7 +13,6 @@ import pytest
 from RenalCLIPDesktop.requirements import missing_libraries
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = Path(__file__).parent / "TemplateModule" / "TemplateModule.py"
 
 
 @pytest.fixture
@@ -49,34 +48,48 @@ def ask(process):
     return next_line(process)
 
 
-def test_mouse_and_keyboard_reach_a_real_window(display, tmp_path):
-    environment = {**os.environ, "DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "XDG_CONFIG_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "Testing.Slicer.real_window", str(TEMPLATE)]
+def test_the_centre_is_dragged_and_nudged_in_a_real_window(display, tmp_path):
+    own = {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "XDG_CONFIG_HOME": str(tmp_path)}
+    environment = {**os.environ, **own, "PYTHONPATH": str(ROOT / "RenalCLIPSlicer")}
+    command = [sys.executable, "-m", "Testing.Slicer.real_window", str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 
     def xdotool(*arguments):
         subprocess.run(["xdotool", *map(str, arguments)], env=environment, check=True, timeout=30, capture_output=True)
         time.sleep(0.1)
 
+    def drag(x, y):
+        for near in (12, 5, 0):
+            xdotool("mousemove", x + near, y + near)
+        xdotool("mousedown", 1)
+        for step in range(5, 31, 5):
+            xdotool("mousemove", x + step, y + step // 2)
+        xdotool("mouseup", 1)
+
+    def until(process, condition):
+        end = time.monotonic() + 60
+        while not condition(state := ask(process)):
+            assert time.monotonic() < end, state
+            time.sleep(0.1)
+        return state
+
     with subprocess.Popen(command, env=environment, cwd=ROOT, bufsize=0, **pipes) as process:
         try:
-            places = next_line(process)
-            before = ask(process)
-            assert before == {"ras": [10.0, 5.0, 0.0], "inverted": False, "volume": "CT"}
-            x, y = places["point"]
-            xdotool("mousemove", x + 12, y + 12)
-            xdotool("mousemove", x + 5, y + 5)
-            xdotool("mousemove", x, y)
-            xdotool("mousedown", 1)
-            for step in range(5, 31, 5):
-                xdotool("mousemove", x + step, y + step // 2)
-            xdotool("mouseup", 1)
-            xdotool("mousemove", *places["box"])
+            places, before = next_line(process), ask(process)
+            assert not before["unlocked"]
+            drag(*places["point"])
+            assert ask(process)["lps"] == before["lps"], "a locked point stays"
+            xdotool("mousemove", *places["correct"])
             xdotool("click", 1)
-            after = ask(process)
-            assert after["ras"][0] < before["ras"][0] - 3
-            assert after["ras"][1] < before["ras"][1] - 1
-            assert after["inverted"] is True
+            until(process, lambda state: state["unlocked"])
+            drag(*places["point"])
+            dragged = until(process, lambda state: state["lps"] != before["lps"])
+            assert dragged["lps"][0] > before["lps"][0] + 3, "the screen's right is the patient's left"
+            assert dragged["lps"][1] > before["lps"][1] + 1, "down is posterior"
+            until(process, lambda state: state["read_at"] == state["lps"] and "mm from the proposed" in state["shown"])
+            xdotool("key", "Left")
+            nudged = until(process, lambda state: state["lps"] != dragged["lps"])
+            assert dragged["lps"][0] - nudged["lps"][0] == pytest.approx(1.0)
             xdotool("key", "ctrl+q")
             assert process.wait(30) == 0
         finally:
