@@ -116,6 +116,18 @@ class CohortError(RenalCLIPError):
     code = "cohort"
 
 
+class WorklistError(RenalCLIPError):
+    """A worklist's database cannot be used (locked, read-only, full, newer), or what is asked of it does not exist."""
+
+    code = "worklist"
+
+
+class AuditError(RenalCLIPError):
+    """The audit log is not what was written: an entry was changed, taken out or put in."""
+
+    code = "audit"
+
+
 class TrainingError(RenalCLIPError):
     """A training run cannot go on: the loss is not finite, or a run and its configuration do not belong together."""
 

@@ -21,6 +21,7 @@ ARROWS = {
     "phantom": {"imaging", "text", "cohort"},
     "exchange": {"imaging"},
     "protocol": {"cohort", "text", "models", "inference", "evaluation"},
+    "reading": set(),
 }
 HOSTS = {"slicer", "qt", "vtk", "ctk", "PySide6", "PythonQt"}
 FORBIDDEN_NAMES = {"utils", "misc", "common", "helpers"}

@@ -1,0 +1,1 @@
+"""Worklists: who reads which case, what was read, and the log of every change."""
