@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .imaging.segmentation import Segmentation, SegmentationModel
     from .imaging.segmentation_file import Origin
     from .models.bundle import Bundle
+    from .models.report_generator import ReportGenerator
 
 Progress = Callable[[float, str], None]
 Amend = Callable[[CaseReview], CaseReview]
@@ -84,6 +85,8 @@ class Session:
         self._models: dict[Path, SegmentationModel] = {}
         self._maps: dict[str, Volume] = {}
         self._measured: dict[str, Measured] = {}
+        self._written: dict[str, ReportDraft] = {}
+        self._generator: ReportGenerator | None = None
         self._given_file = False
         self._seconds: dict[str, float] = {}
 
@@ -95,6 +98,7 @@ class Session:
             with self._timed("load bundle"):
                 bundle = Bundle.load(folder, self.options.device, self.options.precision)
             self.bundle, self.options = bundle, replace(self.options, precision=bundle.precision.value)
+            self._generator = None
         return self.bundle
 
     def open(self, study: Study) -> None:
@@ -185,7 +189,7 @@ class Session:
                 if progress:
                     progress(number / len(chosen), f"reading lesion {target.lesion_id}")
                 readings[target.lesion_id] = cases.read_lesion(self._case, self.bundle, target, primary=number == 0)
-        self.readings, self._maps = readings, {}
+        self.readings, self._maps, self._written = readings, {}, {}
         self._complete()
         return self.build()
 
@@ -200,6 +204,7 @@ class Session:
         target = replace(before.target, used=point)
         after = cases.read_lesion(self._case, self.bundle, target, primary=before.review.primary)
         self.readings[lesion_id] = after
+        self._written.pop(lesion_id, None)
         self._maps = {
             name: item for name, item in self._maps.items() if not name.startswith(f"explanation-{lesion_id}-")
         }
@@ -297,11 +302,33 @@ class Session:
         self._complete()
         return self._measured[lesion_id]
 
-    def report(self, lesion_id: str) -> ReportDraft | Absent:
-        """Draft the report of a lesion anew from its present findings."""
-        self.reading(lesion_id)
+    def report(self, lesion_id: str, *, generated: bool = False) -> ReportDraft | Absent:
+        """Draft the report of a lesion anew: from its present findings, or by the bundle's report generator.
+
+        Raises:
+            ConfigurationError: The bundle has no report generator.
+        """
+        item = self.reading(lesion_id)
+        self._written.pop(lesion_id, None)
+        if generated and item.reading is not None:
+            from .inference.report import generated_report
+
+            bundle, generator = self._bundle, self._report_generator()
+            with self._timed(f"write report {lesion_id}"):
+                self._written[lesion_id] = generated_report(generator, item.reading.output, bundle.manifest)
         self._complete()
         return self.readings[lesion_id].review.report
+
+    def _report_generator(self) -> ReportGenerator:
+        from .models.report_generator import load_report_generator
+
+        bundle = self._bundle
+        if bundle.report_folder is None:
+            raise ConfigurationError("The bundle carries no report generator; its reports are drafted from findings.")
+        if self._generator is None:
+            with self._timed("load report generator"):
+                self._generator = load_report_generator(bundle.report_folder, bundle.device)
+        return self._generator
 
     def build(self, folder: Path | None = None) -> CaseReview:
         """The review as it stands.
@@ -438,7 +465,7 @@ class Session:
         findings = self._case.findings
         for lesion_id, item in self.readings.items():
             others = [other.review for name, other in self.readings.items() if name != lesion_id]
-            draft = draft_report(
+            draft = self._written.get(lesion_id) or draft_report(
                 item.review,
                 others,
                 findings.kidney_volumes_ml if findings else (),

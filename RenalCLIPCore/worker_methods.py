@@ -199,7 +199,7 @@ class SessionMethods:
         return Answer(self._measurement(params["lesion_id"], progress))
 
     def _report(self, params: Params, progress: Progress) -> Answer:
-        return Answer(encode(self.session.report(params["lesion_id"])))
+        return Answer(encode(self.session.report(params["lesion_id"], generated=params.get("generated", False))))
 
     def _save(self, params: Params, progress: Progress) -> Answer:
         edits = decode(tuple[Edit, ...], list(params.get("edits", ())))

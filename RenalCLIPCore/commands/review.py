@@ -39,6 +39,7 @@ class Review:
     no_explanation: bool
     no_uncertainty: bool
     no_nephrometry: bool
+    generated_report: bool
     quiet: bool
     name: ClassVar[str] = "review"
 
@@ -63,6 +64,7 @@ class Review:
         add("--no-explanation", action="store_true", help="leave the explanation maps out")
         add("--no-uncertainty", action="store_true", help="leave the uncertainty out")
         add("--no-nephrometry", action="store_true", help="leave the measurement of the masks out")
+        add("--generated-report", action="store_true", help="reports as the bundle's report generator writes them")
         add("--quiet", action="store_true", help="no progress on stderr")
 
     def run(self) -> None:
@@ -80,7 +82,9 @@ class Review:
         out = self.out.absolute()  # as the imported study's folder is: only then does it lie below
         tell = silent if self.quiet else ProgressLine()
         session = Session(SessionOptions(self.device, self.precision, self.keep_identifiers))
-        session.load_bundle(self.bundle or demo_bundle())
+        bundle = session.load_bundle(self.bundle or demo_bundle())
+        if self.generated_report and bundle.report_folder is None:
+            raise ConfigurationError("The bundle carries no report generator; leave --generated-report out.")
         with staged(out, last=REVIEW_FILE) as stage:
             session.open(self._study(stage / "study", tell))
             self._read(session, tell)
@@ -127,6 +131,9 @@ class Review:
             session.explain(primary.lesion_id)
         if primary is not None and not self.no_uncertainty:
             session.estimate_uncertainty(primary.lesion_id, tell)
+        for lesion in review.lesions if self.generated_report else ():
+            tell(0.0, "writing the report")
+            session.report(lesion.lesion_id, generated=True)
 
     def _study(self, folder: Path, tell: Callable[[float, str], None]) -> Study:
         from ..errors import ConfigurationError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..review import (
     Absent,
@@ -15,6 +16,7 @@ from ..review import (
     ReportDraft,
     RiskPrediction,
 )
+from ..text.captions import parse_caption
 from ..text.report_text import (
     ComponentFact,
     LesionFacts,
@@ -26,6 +28,11 @@ from ..text.report_text import (
     impression_text,
     negative_phrase,
 )
+
+if TYPE_CHECKING:
+    from ..models.manifest import BundleManifest
+    from ..models.report_generator import ReportGenerator
+    from .network_output import NetworkOutput
 
 HORIZON_MONTHS = 60.0
 RESEARCH_USE = "Research only. Not for clinical use."
@@ -73,6 +80,26 @@ def draft_report(
         intended_use=intended_use,
     )
     return ReportDraft(findings_text(facts), impression_text(facts), "structured")
+
+
+def generated_report(generator: ReportGenerator, output: NetworkOutput, manifest: BundleManifest) -> ReportDraft:
+    """Findings and Impression as a report generator writes them from the image alone.
+
+    Args:
+        generator: Of the bundle.
+        output: Of the bundle's networks.
+        manifest: Of the bundle; the report ends with its intended use and names it as the source.
+    """
+    import torch
+
+    features = output.mean_features
+    if generator.settings.fusion == "one-phase":
+        phase = next((name for name in ("A", "V") if name in output.phases), output.phases[0])
+        features = output.features[output.phases.index(phase)]
+    (text,) = generator.write(torch.from_numpy(features[None].astype("float32")))
+    findings, impression = parse_caption(text)
+    closing = closing_line(manifest.intended_use, phantom_trained=manifest.phantom_trained)
+    return ReportDraft(findings, f"{impression}\n{closing}".strip(), f"{manifest.name} {manifest.version}")
 
 
 def draft_negative_report(

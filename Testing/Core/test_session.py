@@ -1,6 +1,7 @@
 """A case from study and masks to the written review: centres, lesions, storage, and what a bundle lacks."""
 
 import json
+from dataclasses import replace
 
 import jsonschema
 import numpy as np
@@ -11,6 +12,8 @@ from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import Geometry, Volume, read_volume, write_volume
 from RenalCLIPCore.models.bundle import write_bundle
 from RenalCLIPCore.models.encoder import Precision
+from RenalCLIPCore.models.report_generator import GeneratorSettings, ReportGenerator, encoder_digest
+from RenalCLIPCore.models.text_building import new_network, train_tokenizer
 from RenalCLIPCore.resources import resources
 from RenalCLIPCore.review import Absent, Centre, read_review, to_json
 from RenalCLIPCore.session import Session, SessionOptions
@@ -240,3 +243,33 @@ def test_the_precision_that_suits_the_device_is_chosen_and_stands_in_the_review(
     session.segment_from_file(files[1])
     session.review()
     assert session.build().provenance.options["precision"] == precision.value
+
+
+def test_a_report_generator_writes_on_request_and_the_findings_draft_can_be_had_back(files, tmp_path):
+    contents = toy_contents()
+    settings = GeneratorSettings(
+        feature_dim=16, encoder_sha256=encoder_digest(contents.encoder), tokens=2, max_tokens=8, fusion="all-phases"
+    )
+    tokenizer = train_tokenizer(["Findings: A mass.\nImpression: Cyst."], 300)
+    network = new_network(tokenizer, "llama", width=16, hidden=32, layers=1, heads=2, seed=0, max_tokens=512)
+    ReportGenerator(network, tokenizer, settings).save(tmp_path / "generator")
+    manifest = contents.manifest.model_copy(update={"report": True})
+    write_bundle(tmp_path / "bundle", replace(contents, manifest=manifest, report=tmp_path / "generator"))
+    session = opened(files, tmp_path / "bundle")
+    lesion = session.review().primary.lesion_id
+    structured = session.readings[lesion].review.report
+    assert structured.source == "structured"
+    written = session.report(lesion, generated=True)
+    assert written.source == "toy 1"
+    assert written.impression.endswith("Not for clinical use.")
+    session.measure(lesion, perturbations=0)
+    assert session.readings[lesion].review.report == written
+    assert session.build().primary.report == written
+    assert session.report(lesion).source == "structured"
+
+
+def test_a_bundle_without_a_report_generator_says_so(files, bundle):
+    session = opened(files, bundle)
+    lesion = session.review().primary.lesion_id
+    with pytest.raises(ConfigurationError, match="carries no report generator"):
+        session.report(lesion, generated=True)
