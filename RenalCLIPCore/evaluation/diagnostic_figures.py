@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .classification import Array
-from .curves import calibration_curve, decision_curve, roc_curve
+from .curves import BINS, calibration_curve, decision_curve, roc_curve
 from .figure_style import INK, ORACLE, QUIET, Picture, canvas, legend_below, look, panel_size, panels, picture
 from .figure_style import square_axes as _square
 
 _HEIGHT = 3.9
+_CASES_PER_BIN = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ def roc_figure(cohorts: Sequence[DiagnosticPanel]) -> Picture:
 
 
 def calibration_figure(cohorts: Sequence[DiagnosticPanel]) -> Picture:
-    """Observed frequency against predicted probability in tenths of the cases, with 95 % Wilson intervals."""
+    """Observed frequency against predicted probability in bins of equal size, with 95 % Wilson intervals."""
     rows = max(len(panel.curves) for panel in cohorts)
     with canvas(*panel_size(len(cohorts), height=_HEIGHT + 0.14 * rows)) as figure:
         for axes, panel in zip(panels(figure, len(cohorts)), cohorts, strict=True):
@@ -99,23 +100,29 @@ def decision_figure(cohorts: Sequence[DiagnosticPanel]) -> Picture:
     rows = max(len(panel.curves) for panel in cohorts) + 2
     with canvas(*panel_size(len(cohorts), height=3.0 + 0.15 * rows)) as figure:
         for axes, panel in zip(panels(figure, len(cohorts)), cohorts, strict=True):
-            everybody = None
+            everybody, lowest = None, 0.0
             for place, curve in enumerate(panel.curves):
                 found, style = decision_curve(panel.labels, curve.scores), look(place, curve.name)
                 axes.plot(found.thresholds, found.model, color=style.colour, linestyle=style.style, label=_words(curve))
-                everybody = found
+                everybody, lowest = found, min(lowest, float(found.model.min()))
             assert everybody is not None
             axes.plot(everybody.thresholds, everybody.treat_all, color=QUIET, linewidth=1.0, label="treat all")
             axes.axhline(0, color=INK, linewidth=1.0, label="treat none")
             top = float(np.mean(panel.labels)) * 1.08
-            axes.set(xlim=(0, 1), ylim=(-0.12 * top, top), title=_title(panel))
+            bottom = min(-0.12 * top, max(1.1 * lowest, -0.5 * top))
+            axes.set(xlim=(0, 1), ylim=(bottom, top), title=_title(panel))
             axes.set(xlabel="Threshold probability", ylabel="Net benefit (per case)")
             legend_below(axes)
         return picture(figure)
 
 
+def calibration_bins(cases: int) -> int:
+    """Bins of at least about twenty cases, from two to ten."""
+    return int(np.clip(cases // _CASES_PER_BIN, 2, BINS))
+
+
 def _calibration(axes: Any, labels: npt.NDArray[np.int64], curve: ModelCurve, place: int) -> None:
-    found, style = calibration_curve(labels, curve.scores), look(place, curve.name)
+    found, style = calibration_curve(labels, curve.scores, calibration_bins(len(labels))), look(place, curve.name)
     reach = np.stack([found.observed - found.low, found.high - found.observed]).clip(0)
     axes.errorbar(
         found.predicted, found.observed, yerr=reach, color=style.colour, linestyle=style.style, marker=style.marker,

@@ -124,7 +124,7 @@ def forest_figure(
 def marks_figure(cohorts: Sequence[MarksPanel]) -> Picture:
     """Values with 95 % intervals, series side by side at every place."""
     most = max(len(panel.series) for panel in cohorts)
-    wide = max(3.35, 0.9 + 0.17 * max(len(panel.places) * len(panel.series) for panel in cohorts))
+    wide = max(3.35, 0.9 + max(len(panel.places) * max(0.62, 0.17 * len(panel.series)) for panel in cohorts))
     columns = max(1, int(11 // wide))
     with canvas(*panel_size(len(cohorts), columns, width=wide, height=2.9 + 0.16 * most)) as figure:
         for axes, panel in zip(panels(figure, len(cohorts), columns), cohorts, strict=True):
@@ -154,10 +154,10 @@ def efficiency_figure(cohorts: Sequence[EfficiencyPanel]) -> Picture:
 def flow_figure(cohorts: Mapping[str, Sequence[FlowStep]]) -> Picture:
     """A column of boxes per cohort: who is there, who leaves and why, who is evaluated."""
     deepest = max(len(steps) for steps in cohorts.values())
-    with canvas(3.6 * len(cohorts), 0.5 + 1.12 * deepest) as figure:
+    with canvas(3.6 * len(cohorts), 1.12 * deepest) as figure:
         axes = figure.subplots()
         axes.set_axis_off()
-        axes.set(xlim=(0, 3.6 * len(cohorts)), ylim=(-1.12 * deepest, 0.45))
+        axes.set(xlim=(0, 3.6 * len(cohorts)), ylim=(0.46 - 1.12 * deepest, 0.45))
         for column, (name, steps) in enumerate(cohorts.items()):
             left = 3.6 * column
             axes.text(left + 0.05, 0.2, name, fontweight="bold", fontsize=10)

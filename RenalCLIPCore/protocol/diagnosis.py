@@ -164,32 +164,43 @@ def _binary_section(data: StudyData, cells: Sequence[CellScore], task: str) -> S
         "are given, and, as the paper did, on each cohort itself, which is optimistic.",
     )
     comparison = comparison_table(data, task)
-    tables = [score_table(data, cells, task), _measure_table(data, mine, task)]
+    tables = [score_table(data, cells, task), *_measure_tables(mine, task)]
     return Section(
         task, task_words(task), words, tuple(_figures(data, cells, task)),
         tuple(tables) + ((comparison,) if comparison else ()),
     )  # fmt: skip
 
 
-def _measure_table(data: StudyData, cells: Sequence[CellScore], task: str) -> EvidenceTable:
-    measures = list(dict.fromkeys((cell.measure, cell.source) for cell in cells))
-    heads = [f"{name}, threshold of {source}" if source else name for name, source in measures]
+def _measure_tables(cells: Sequence[CellScore], task: str) -> list[EvidenceTable]:
+    free = [cell for cell in cells if not cell.source]
+    lower = " and ".join(LOWER_IS_BETTER)
+    notes = (f"{lower} are better when lower.",)
+    tables = [_measure_table(free, f"{task}-measures", f"{task_words(task)}: measures without a threshold", notes)]
+    for source, name in ((VALIDATION, "validation"), (OWN, "own")):
+        here = [cell for cell in cells if cell.source == source]
+        if here:
+            title = f"{task_words(task)}: at Youden's threshold of {'the ' if source == VALIDATION else ''}{source}"
+            notes = ("The threshold stays fixed in the resamples.",)
+            tables.append(_measure_table(here, f"{task}-threshold-{name}", title, notes))
+    return tables
+
+
+def _measure_table(cells: Sequence[CellScore], name: str, title: str, notes: tuple[str, ...]) -> EvidenceTable:
+    measures = list(dict.fromkeys(cell.measure for cell in cells))
+    threshold = any(cell.threshold is not None for cell in cells)
     rows: list[tuple[str, ...]] = []
     for cohort in dict.fromkeys(cell.cohort for cell in cells):
         rows.append((cohort,))
         for model in dict.fromkeys(cell.scores.key.model for cell in cells if cell.cohort == cohort):
-            here = {(c.measure, c.source): c for c in cells if (c.cohort, c.scores.key.model) == (cohort, model)}
-            rows.append((model, *(interval_words(here[m].value) if m in here else "-" for m in measures)))
-    lower = " and ".join(LOWER_IS_BETTER)
-    return EvidenceTable(
-        f"{task}-measures",
-        f"{task_words(task)}: all measures",
-        ("Model", *heads),
-        tuple(rows),
-        SCORE_COLUMNS,
-        tuple(cell.record() for cell in cells),
-        (f"{lower} are better when lower. The thresholds stay fixed in the resamples; they are in the CSV file.",),
-    )
+            here = {c.measure: c for c in cells if (c.cohort, c.scores.key.model) == (cohort, model)}
+            cut = next(iter(here.values())).threshold
+            shown = [f"{cut:.3f}"] if cut is not None else []
+            shown += [interval_words(here[m].value) if m in here else "-" for m in measures]
+            rows.append((model, *shown))
+    heads = [measure[0].upper() + measure[1:] for measure in measures]
+    head = ("Model", *(["Threshold"] if threshold else []), *heads)
+    records = tuple(cell.record() for cell in cells)
+    return EvidenceTable(name, title, head, tuple(rows), SCORE_COLUMNS, records, notes)
 
 
 def _figures(data: StudyData, cells: Sequence[CellScore], task: str) -> list[EvidenceFigure]:
@@ -223,8 +234,8 @@ def _drawn(task: str, roc: Sequence[DiagnosticPanel], calibrated: Sequence[Diagn
         figures.append(EvidenceFigure(f"{task}-roc", text, roc_figure(roc)))
     if calibrated:
         text = (
-            f"{name}: calibration. Cases in ten bins of equal size by predicted probability; bars are 95 % Wilson "
-            f"intervals of the observed frequency. On the diagonal prediction and frequency agree."
+            f"{name}: calibration. Cases in two to ten bins of equal size (about twenty cases at least) by predicted "
+            f"probability; bars are 95 % Wilson intervals of the observed frequency. On the diagonal both agree."
         )
         figures.append(EvidenceFigure(f"{task}-calibration", text, calibration_figure(calibrated)))
         text = (

@@ -130,8 +130,8 @@ def join_reports(
     places = _places(cohorts)
     found: dict[tuple[str, str], list[tuple[GeneratedReport, CohortRow]]] = defaultdict(list)
     for report in reports:
-        row = cohorts[report.cohort][_place(places, report.cohort, report.patient, report.side, "report")]
-        found[report.cohort, report.model].append((report, row))
+        place = _place(places, report.cohort, report.patient, report.side, "report")
+        found[report.cohort, report.model].append((report, cohorts[report.cohort][place]))
     return dict(found)
 
 
@@ -142,10 +142,8 @@ def join_readings(readings: Sequence[Reading], cohorts: Cohorts) -> list[tuple[R
         CohortError: As for :func:`join_predictions`.
     """
     places = _places(cohorts)
-    return [
-        (item, cohorts[item.cohort][_place(places, item.cohort, item.patient, item.side, "reading")])
-        for item in readings
-    ]
+    chosen = [_place(places, item.cohort, item.patient, item.side, "reading") for item in readings]
+    return [(item, cohorts[item.cohort][place]) for item, place in zip(readings, chosen, strict=True)]
 
 
 def common_cases(scores: Sequence[ModelScores]) -> list[ModelScores]:

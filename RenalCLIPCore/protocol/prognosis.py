@@ -17,7 +17,7 @@ from ..evaluation.survival_figures import (
     kaplan_meier_figure,
     over_time_figure,
 )  # fmt: skip
-from ..evaluation.survival_groups import GroupComparison, compare_groups
+from ..evaluation.survival_groups import GroupComparison, GroupCurve, compare_groups
 from ..evaluation.survival_over_time import (
     event_free_probability,
     weighted_auroc_at,
@@ -33,8 +33,9 @@ from .study_data import ORACLE, StudyData, task_words
 from .task_measures import follow_up, interval_or_none, resampled
 
 Array = npt.NDArray[np.float64]
-LOW, HIGH = "low risk", "high risk"
-INDOLENT, AGGRESSIVE = "predicted indolent", "predicted aggressive"
+RISK_GROUPS = ("low risk", "high risk")
+AGGRESSIVENESS_GROUPS = ("predicted indolent", "predicted aggressive")
+RISK_WORDS, AGGRESSIVENESS_WORDS = "risk group", "predicted aggressiveness"
 HORIZONS = (12.0, 24.0, 36.0, 60.0)
 STEP = 6.0
 FEWEST = 5  # events before and cases after a time, below which nothing is said of it
@@ -76,8 +77,7 @@ def risk_groups(data: StudyData, endpoint: str) -> list[GroupFinding]:
     for cohort in data.evaluated_cohorts():
         for item in data.with_oracle(data.main(endpoint, cohort)):
             cut = float(np.median(item.score))
-            names = (LOW, HIGH)
-            found += _groups(cohort, endpoint, item, cut, "median of the cohort", item.score > cut, names)
+            found += _groups(cohort, endpoint, item, cut, "median of the cohort", item.score > cut, RISK_GROUPS)
     return found
 
 
@@ -92,8 +92,7 @@ def aggressiveness_groups(data: StudyData, endpoint: str) -> list[GroupFinding]:
             if source in cuts and followed.rows:
                 above = followed.score >= cuts[source]
                 words = f"Youden's threshold of the {source}" if source == VALIDATION else f"Youden's, {source}"
-                names = (INDOLENT, AGGRESSIVE)
-                found += _groups(cohort, endpoint, followed, cuts[source], words, above, names)
+                found += _groups(cohort, endpoint, followed, cuts[source], words, above, AGGRESSIVENESS_GROUPS)
     return found
 
 
@@ -109,8 +108,8 @@ def _endpoint_section(data: StudyData, cells: Sequence[CellScore], endpoint: str
         "recurrence. Risk groups: above the cohort's median score, and up to it. Hazard ratios: Cox regression "
         "(Efron's ties, Wald interval); groups compared by the log-rank test.",
     )
-    figures = [*_group_figures(groups, f"{endpoint}-risk-groups", "risk group"), *time_figures, *regression_figures]
-    tables = [score_table(data, cells, endpoint), _group_table(groups, f"{endpoint}-risk-groups", "risk group")]
+    figures = [*_group_figures(groups, f"{endpoint}-risk-groups", RISK_WORDS), *time_figures, *regression_figures]
+    tables = [score_table(data, cells, endpoint), _group_table(groups, f"{endpoint}-risk-groups", RISK_WORDS)]
     tables += [comparison] if comparison else []
     return Section(endpoint, task_words(endpoint), words, tuple(figures), (*tables, *over_time, *regression_tables))
 
@@ -122,9 +121,9 @@ def _aggressiveness_section(data: StudyData) -> Section:
         return Section("survival-by-aggressiveness", title)
     words = ("Malignant lesions with follow-up, by what the model predicts of their aggressiveness.",)
     name = "predicted-aggressiveness"
-    figures = _group_figures(groups, name, "predicted aggressiveness")
+    figures = _group_figures(groups, name, AGGRESSIVENESS_WORDS)
     return Section("survival-by-aggressiveness", title, words, tuple(figures),
-                   (_group_table(groups, name, "predicted aggressiveness"),))  # fmt: skip
+                   (_group_table(groups, name, AGGRESSIVENESS_WORDS),))  # fmt: skip
 
 
 def _groups(
@@ -161,32 +160,42 @@ def _test_words(found: GroupComparison) -> str:
 
 
 def _group_table(groups: Sequence[GroupFinding], name: str, words: str) -> EvidenceTable:
-    rows, records = [], []
-    for item in groups:
-        ratio, curves = item.found.ratio, item.found.curves
-        sizes = "; ".join(f"{c.name}: {c.events} of {c.cases}" for c in curves)
-        medians = "; ".join("not reached" if np.isinf(c.median) else f"{c.median:.1f}" for c in curves)
-        rows.append((
-            item.cohort, task_words(item.endpoint), item.model, sizes, medians,
-            ratio_words(ratio.value, ratio.low, ratio.high), p_words(ratio.p), p_words(item.found.log_rank_p),
-        ))  # fmt: skip
-        for curve in curves:
-            records.append((
-                item.cohort, item.endpoint, item.model, item.cut, item.source, curve.name, curve.cases, curve.events,
-                None if np.isinf(curve.median) else curve.median, ratio.value, ratio.low, ratio.high, ratio.p,
-                item.found.log_rank_p,
+    rows: list[tuple[str, ...]] = []
+    records: list[tuple[Cell, ...]] = []
+    names = AGGRESSIVENESS_GROUPS if words == AGGRESSIVENESS_WORDS else RISK_GROUPS
+    for endpoint in dict.fromkeys(item.endpoint for item in groups):
+        rows.append((task_words(endpoint),))
+        for item in (item for item in groups if item.endpoint == endpoint):
+            ratio, curves = item.found.ratio, {curve.name: curve for curve in item.found.curves}
+            cells = [_group_words(curves.get(group)) for group in names]
+            rows.append((
+                item.cohort, item.model, *cells, ratio_words(ratio.value, ratio.low, ratio.high), p_words(ratio.p),
+                p_words(item.found.log_rank_p),
             ))  # fmt: skip
+            for curve in item.found.curves:
+                records.append((
+                    item.cohort, endpoint, item.model, item.cut, item.source, curve.name, curve.cases, curve.events,
+                    None if np.isinf(curve.median) else curve.median, ratio.value, ratio.low, ratio.high, ratio.p,
+                    item.found.log_rank_p,
+                ))  # fmt: skip
     return EvidenceTable(
         name,
         f"Groups by {words}",
-        ("Cohort", "Endpoint", "Model", "Events of cases", "Median survival (months)", "Hazard ratio (95 % interval)",
-         "p (Wald)", "p (log-rank)"),
+        ("Cohort", "Model", *(f"{group.capitalize()}: events of cases; median" for group in names),
+         "Hazard ratio (95 % interval)", "p (Wald)", "p (log-rank)"),
         tuple(rows),
         ("cohort", "endpoint", "model", "cut", "cut_from", "group", "cases", "events", "median_months", "hazard_ratio",
          "low", "high", "p_wald", "p_log_rank"),
         tuple(records),
-        ("The hazard ratio is that of the second group against the first.",),
+        ("Median survival in months. The hazard ratio is that of the second group against the first.",),
     )  # fmt: skip
+
+
+def _group_words(curve: GroupCurve | None) -> str:
+    if curve is None:
+        return "no case"
+    median = "not reached" if np.isinf(curve.median) else f"{curve.median:.1f}"
+    return f"{curve.events} of {curve.cases}; {median}"
 
 
 def _over_time(data: StudyData, endpoint: str) -> tuple[list[EvidenceTable], list[EvidenceFigure]]:

@@ -20,6 +20,7 @@ from .task_measures import follow_up
 Array = npt.NDArray[np.float64]
 SCORE = "Risk score (per unit)"
 _FEWEST_KNOWN = 0.5  # share of cases with a stage (grade) below which it is no adjustment
+_PER_VARIABLE = 10
 _COLUMNS = (
     "cohort",
     "endpoint",
@@ -147,6 +148,10 @@ def _table(cohort: str, endpoint: str, blocks: Sequence[tuple[ModelScores, Regre
                                     ratio.value, ratio.low, ratio.high, ratio.p))  # fmt: skip
     adjusted = any(found and found.multivariate for _, found in blocks)
     notes = ["Cox regression, Efron's ties, Wald tests, complete cases. Not estimable: a level without events."]
+    fewest = min((found.events / len(found.names) for _, found in blocks if found), default=10.0)
+    notes += [f"Fewer than {_PER_VARIABLE} events per variable: the adjusted ratios are unsteady."] * (
+        adjusted and fewest < _PER_VARIABLE
+    )
     notes += [] if adjusted else ["No stage, grade or diameter is in the table, so the score is not adjusted."]
     return EvidenceTable(
         f"{endpoint}-cox-{slug(cohort)}",

@@ -101,8 +101,8 @@ def _cells(data: StudyData, progress: Progress) -> list[CellScore]:
 
 def _steps(data: StudyData, cells: Sequence[CellScore]) -> list[tuple[str, Step]]:
     return [
-        ("cohorts", lambda: [baseline_section(data)]),
         ("summary", lambda: [_summary(data, cells)]),
+        ("cohorts", lambda: [baseline_section(data)]),
         ("curves", lambda: diagnosis_sections(data, cells)),
         ("survival", lambda: prognosis_sections(data, cells)),
         ("retrieval", lambda: [alignment_section(data.alignment)]),
