@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..cohort.table import CohortRow
     from ..protocol.prediction_table import GeneratedReport
 
+KEY_VARIABLE = "RENALCLIP_API_KEY"
 STEPS = ("projector", "adapters")
 
 
@@ -224,4 +225,65 @@ class ReportNearest(_WriteReports):
         self.fill(read)
 
 
-COMMANDS: list[Any] = [TrainReport, ReportGenerate, ReportNearest]
+@dataclass(frozen=True)
+class ReportAsk(_WriteReports):
+    """Ask a model elsewhere for the report of every kidney of a cohort's split, showing it the centre slice.
+
+    The model is behind an OpenAI-compatible address (--endpoint; its key from RENALCLIP_API_KEY). The instruction and
+    one picture of the region per kidney leave the machine, no pseudonym.
+    """
+
+    name: ClassVar[str] = "report ask"
+    endpoint: str
+    model: str
+    cache: Path | None
+    timeout: float
+    allow_http: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("--endpoint", required=True, metavar="URL", help="OpenAI-compatible address")
+        parser.add_argument("--model", required=True, metavar="NAME", help="model there, also its name in the table")
+        parser.add_argument("--cache", type=Path, metavar="DIR", help="keep answers here for later runs")
+        parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one answer (default 120)")
+        parser.add_argument("--allow-http", action="store_true", help="send pictures unencrypted to another machine")
+        _WriteReports.add_table(parser)
+
+    def run(self) -> None:
+        """Ask for every kidney."""
+        import os
+
+        from ..models.report_generator import INSTRUCTION
+        from ..protocol.generated_reports import asked_reports
+        from ..text.answer_cache import AnswerCache
+        from ..text.completion import Questioner
+        from ..text.endpoint import Endpoint, Pictured
+
+        key = os.environ.get(KEY_VARIABLE)
+        endpoint = Endpoint(self.endpoint, self.model, key=key, timeout_s=self.timeout, allow_http=self.allow_http)
+        cache = AnswerCache(self.cache) if self.cache else None
+
+        def ask(png: bytes) -> str:
+            return Questioner(Pictured(endpoint, png), cache).ask("report of a picture", INSTRUCTION, _written)
+
+        def read(rows: list[CohortRow], store: RoiStore, cohort: str) -> list[GeneratedReport]:
+            with progress_bar("asking for reports") as progress:
+                return asked_reports(ask, rows, store, cohort, self.model, progress)
+
+        try:
+            self.fill(read)
+        finally:
+            endpoint.close()
+
+
+def _written(answer: str) -> str:
+    """A report as it came; an empty one is asked for again."""
+    from ..text.completion import BrokenAnswerError
+
+    if not answer.strip():
+        raise BrokenAnswerError("the answer is empty.")
+    return answer
+
+
+COMMANDS: list[Any] = [TrainReport, ReportGenerate, ReportNearest, ReportAsk]

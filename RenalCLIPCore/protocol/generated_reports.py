@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from ..cohort.roi_store import RoiStore
 from ..cohort.table import CohortRow
 from ..errors import CohortError
+from ..imaging.study import Phase
 from ..text.captions import parse_caption
 from .case_embeddings import read_cases
 from .prediction_table import GeneratedReport
@@ -95,6 +97,51 @@ def nearest_reports(
         GeneratedReport(row.patient, row.side, cohort, NEAREST, reported[place].findings, reported[place].impression)
         for row, place in zip(rows, nearest, strict=True)
     ]
+
+
+def asked_reports(
+    ask: Callable[[bytes], str],
+    rows: Sequence[CohortRow],
+    store: RoiStore,
+    cohort: str,
+    model: str,
+    progress: Progress | None = None,
+) -> list[GeneratedReport]:
+    """Reports of a two-dimensional model that sees the centre slice of each region (paper, 4.4.1).
+
+    Args:
+        ask: A picture (PNG) -> the report.
+        rows: Cases.
+        store: Their regions; the arterial, else the venous, else the first phase is shown.
+        cohort: Name of the cohort, for the table.
+        model: Name of the model, for the table.
+        progress: Told of every case.
+
+    Raises:
+        CohortError: The store lacks a row.
+    """
+    found = []
+    for number, row in enumerate(rows, 1):
+        there = store.phases(row.case_id)
+        phase = next((one for one in (Phase.A, Phase.V) if one in there), there[0])
+        text = ask(centre_slice(store.read(row.case_id, phase)))
+        found.append(GeneratedReport(row.patient, row.side, cohort, model, *parse_caption(text)))
+        if progress:
+            progress(number / len(rows), "asking for reports")
+    return found
+
+
+def centre_slice(roi: npt.NDArray[np.float32]) -> bytes:
+    """The middle axial slice of a region (x, y, z) in [0, 1] as PNG, as radiologists look at it.
+
+    Front is at the top, the patient's right at the left.
+    """
+    from PIL import Image
+
+    picture = np.round(255 * np.clip(roi[:, :, roi.shape[2] // 2].T, 0, 1)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, format="PNG")
+    return stream.getvalue()
 
 
 def write_generated_reports(reports: Sequence[GeneratedReport], path: Path) -> None:

@@ -1,14 +1,17 @@
 """An OpenAI-compatible endpoint (``POST <address>/chat/completions``). Nothing is sent unless one is named.
 
-Only the prompt leaves the machine: no pseudonym, no file name. Redirects are not followed and proxies of the
-environment not used, so that a report goes to the named address or nowhere.
+Only the prompt, and a picture where one is given, leave the machine: no pseudonym, no file name. Redirects are not
+followed and proxies of the environment not used, so that a report goes to the named address or nowhere.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import ipaddress
 import json
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -78,13 +81,13 @@ class Endpoint:
         """The model's name; not the address, so that answers outlive a move of the server."""
         return self._model
 
-    def complete(self, prompt: str) -> str:
-        """See :class:`~RenalCLIPCore.text.completion.Completer`."""
+    def complete(self, prompt: str, png: bytes | None = None) -> str:
+        """See :class:`~RenalCLIPCore.text.completion.Completer`; with a picture where one is given."""
         import httpx
 
         body = {
             "model": self._model,
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": [{"role": "user", "content": prompt if png is None else _with_picture(prompt, png)}],
             "temperature": 0,
             "max_tokens": MAX_ANSWER_TOKENS,
         }
@@ -115,6 +118,28 @@ class Endpoint:
                     headers=self._headers, timeout=self._timeout_s, trust_env=False, follow_redirects=False
                 )
             return self._client
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """A model that is asked about one picture (PNG); its name tells the picture, so that answers can be kept."""
+
+    endpoint: Endpoint
+    png: bytes
+
+    @property
+    def name(self) -> str:
+        """Model and picture."""
+        return f"{self.endpoint.name} {hashlib.sha256(self.png).hexdigest()}"
+
+    def complete(self, prompt: str) -> str:
+        """See :class:`~RenalCLIPCore.text.completion.Completer`."""
+        return self.endpoint.complete(prompt, self.png)
+
+
+def _with_picture(prompt: str, png: bytes) -> list[dict[str, Any]]:
+    address = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": address}}]
 
 
 def _is_this_machine(host: str) -> bool:
