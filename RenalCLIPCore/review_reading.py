@@ -136,6 +136,7 @@ def lesion_checks(lesion: LesionReview) -> list[str]:
         found.append(f"Only {percent(inside)} of the region of interest lies inside the scan.")
     if lesion.label == "point":
         found.append("No lesion is segmented here; the centre was given.")
+    found += _beyond_the_lesion(lesion)
     apart = [row.letter for row in component_rows(lesion) if row.agrees is False]
     if apart:
         found.append(f"Predicted and measured R.E.N.A.L. components disagree: {', '.join(apart)}.")
@@ -207,6 +208,18 @@ def _agrees(letter: str, predicted: ComponentPrediction | None, measured: Measur
         return chosen.points == measured.points
     names = [SUFFIX.get(name.lower(), name.lower()) for name in (chosen.name, measured.label)]
     return names[0] == names[1]
+
+
+def _beyond_the_lesion(lesion: LesionReview) -> list[str]:
+    proposed, used, diameter = (
+        present(part) for part in (lesion.centre_proposed, lesion.centre_used, lesion.largest_diameter_mm)
+    )
+    if proposed is None or used is None or diameter is None:
+        return []
+    away = math.dist(proposed.lps_mm, used.lps_mm)
+    if away <= diameter / 2:
+        return []
+    return [f"The centre was put {away:.0f} mm from the proposed one, further than the lesion reaches."]
 
 
 def _near_threshold(part: BinaryPrediction | Absent, uncertainty: Uncertainty | Absent) -> list[str]:

@@ -18,6 +18,7 @@ from .WorkerProtocol import CANCELLED, ENDED, Done, Failed, Progress, WorkerClie
 
 PATIENCE_MS = 4000
 LOG_LINES = 200
+USAGE = 2  # what command lines answer to arguments that they do not know
 HOST_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__")
 PATH_LISTS = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
@@ -88,6 +89,10 @@ class CoreProcess:
             return f"The Python {python} cannot be started. {self._advice(python)}"
         self._group = int(process.processId())
         return None
+
+    def advice(self) -> str:
+        """How the core gets into the chosen Python."""
+        return self._advice(self._python())
 
     def request(
         self, method: str, params: Mapping[str, Any], done: Done, failed: Failed, progress: Progress | None = None
@@ -178,7 +183,9 @@ class CoreProcess:
             return WorkerError(CANCELLED, "Cancelled.")
         if code in (MISSING, BROKEN):
             said = self.log[-1] if self.log else "RenalCLIP is not installed in the chosen Python."
-            return WorkerError(ENDED, f"{said} {self._advice(self._python())}")
+            return WorkerError(ENDED, f"{said} {self.advice()}")
+        if code == USAGE:
+            return WorkerError(ENDED, f"The RenalCLIP in the chosen Python is of another version. {self.advice()}")
         return WorkerError(
             ENDED,
             "The calculation process ended unexpectedly. Nothing of the case is lost; repeat the last step, "

@@ -32,6 +32,9 @@ class WorkerPort(Protocol):
     def stop(self) -> None:
         """End the process; open requests fail as cancelled."""
 
+    def advice(self) -> str:
+        """How the core gets into the chosen Python."""
+
 
 class LongWork:
     """Work that the window waits for, with its progress and its end; a second piece is refused meanwhile.
@@ -84,8 +87,8 @@ class LongWork:
         def taken(result: Any) -> None:
             problem = step.taken(result)
             if isinstance(problem, str):
-                self.plan.forget()
-                self.finish(problem, "error")
+                self.finish(f"{problem} {self.worker.advice()}", "error")
+                self.worker.stop()  # so that the next try starts what was installed meanwhile
             else:
                 self.reach(level, then)
 

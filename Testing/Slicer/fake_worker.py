@@ -113,6 +113,9 @@ class FakeWorker:
     def cancel(self, number):
         self.cancelled.append(number)
 
+    def advice(self):
+        return "Install it with:  python -m pip install renalclip"
+
     def methods(self):
         """Names of the requests so far."""
         return [item.method for item in self.sent]

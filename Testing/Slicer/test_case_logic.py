@@ -63,7 +63,9 @@ def test_an_old_core_is_named_with_what_it_lacks_and_can_be_tried_again(case, wo
     worker.automatic["initialize"] = {"protocol": 1, "core": "0.0.3", "methods": ["study.open"]}
     case.openFolder(study)
     assert "0.0.3" in case.message[1]
+    assert "python -m pip install" in case.message[1]
     assert not case.busy
+    assert not worker.running, "the old one would answer again"
     worker.automatic["initialize"] = good
     case.openFolder(study)
     assert case.state.study

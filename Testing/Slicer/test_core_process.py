@@ -134,7 +134,9 @@ def test_a_python_that_does_not_exist_is_named_with_the_command(driver, tmp_path
     assert len(failed) == 1
 
 
-@pytest.mark.parametrize(("code", "said"), [(81, "RenalCLIP is not installed"), (82, "it lacks torch")])
+@pytest.mark.parametrize(
+    ("code", "said"), [(81, "RenalCLIP is not installed"), (82, "it lacks torch"), (2, "is of another version")]
+)
 def test_a_python_without_the_core_is_said_with_the_command(driver, make, code, said):
     process = make(f"#!/bin/sh\necho '{said} in this Python.' >&2\nexit {code}\n")
     process.start()
@@ -197,6 +199,39 @@ def small(tmp_path_factory):
     study, masks = write_phantom_study(folder / "study", volumes, labels)
     write_bundle(folder / "bundle", toy_contents())
     return study.folder, masks, folder / "bundle", truth
+
+
+@pytest.mark.timeout(600)
+def test_one_phase_alone_is_read_by_the_real_worker(driver, small, tmp_path):
+    """The venous volume alone, chosen in the panel: imported, read, moved."""
+    import slicer
+
+    study, masks, bundle, _ = small
+    widget = driver.open_module()
+    case, parts = widget.logic.case, widget.parts
+    case.bundle = str(bundle)
+    parts.ui.phaseVSelector.setCurrentNode(slicer.util.loadVolume(str(next(study.glob("*V*.nrrd")))))
+    driver.settle(0.05)
+    parts.ui.usePhasesButton.click()
+    driver.wait(lambda: not case.busy, LONG_S, "the study")
+    assert case.message[1] == "", case.message
+    assert [item["phase"] for item in case.state.study["phases"]] == ["V"]
+    labelmap = slicer.util.loadLabelVolume(str(masks))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "By hand")
+    slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(labelmap, node)
+    for number, name in enumerate(("kidney", "tumour", "cyst")[: node.GetSegmentation().GetNumberOfSegments()]):
+        node.GetSegmentation().GetNthSegment(number).SetName(name)
+    parts.ui.masksSelector.setCurrentNode(node)
+    driver.settle(0.05)
+    parts.ui.useMasksButton.click()
+    driver.wait(lambda: not case.busy, LONG_S, "the reading")
+    assert case.state.lesionReview().predicted.phases_used == ("V",)
+    driver.wait(lambda: not case.later.underWay, LONG_S, "the parts that follow")
+    driver.wait(lambda: parts.settled, 60, "the window")
+    assert "Phases used" in str(parts.ui.qualityLabel.text)
+    case.centres.nudge(3.0, 0.0, 0.0)
+    driver.wait(lambda: not case.busy, LONG_S, "the moved centre")
+    assert case.state.lesionReview().centre_used.source == "manual"
 
 
 @pytest.mark.timeout(600)

@@ -248,6 +248,29 @@ def test_a_refused_centre_goes_back_in_the_view_too(driver, read, worker, files)
     assert "outside the scan" in str(read.parts.ui.messageLabel.text)
 
 
+def test_a_point_dragged_out_of_the_body_is_read_with_a_warning_or_goes_back(driver, read, worker, files):
+    from PySide6 import QtCore
+
+    read.parts.ui.correctButton.click()
+    calm(driver, read)
+    ras = [0.0, 0.0, 0.0]
+    read.parts.scene.parameters.centre.GetNthControlPointPositionWorld(0, ras)
+    before = read.parts.scene.marks.position()
+    view = driver.slice_view("RenalA")
+    at = driver.position_of(view, ras)
+    driver.drag(view, at, QtCore.QPoint(view.width - 8, 8))
+    lps = answerMove(driver, read, worker, files)
+    assert math.dist(lps, before) > 40
+    assert "further than the lesion reaches" in str(read.parts.panels[4].checks.text)
+    driver.drag(view, driver.position_of(view, [-lps[0], -lps[1], lps[2]]), QtCore.QPoint(8, 8))
+    driver.wait(lambda: worker.waiting, 10, "the request")
+    worker.fail("review.update", WorkerError(-32000, "The centre lies outside the scan.", "centre"))
+    calm(driver, read)
+    assert read.parts.scene.marks.position() == pytest.approx(lps, abs=1e-3), "back to the last good one"
+    assert "outside the scan" in str(read.parts.ui.messageLabel.text)
+    assert read.parts.ui.undoButton.enabled
+
+
 def test_panels_show_what_the_review_says(driver, read, files):
     ui = read.parts.ui
     lesion = placed(files[2]).lesions[0]
@@ -478,6 +501,39 @@ def test_volumes_of_different_patients_are_refused(driver, widget, worker):
     calm(driver, widget)
     assert "different patients" in str(widget.parts.ui.messageLabel.text)
     assert "study.import" not in worker.methods()
+
+
+def test_one_phase_alone_is_a_study(driver, widget, worker, answers, files):
+    import slicer
+
+    worker.automatic["study.import"] = {
+        **answers["study.import"],
+        "reference": "V",
+        "phases": [item for item in answers["study.import"]["phases"] if item["phase"] == "V"],
+    }
+    node = slicer.util.loadVolume(answers["study.open"]["phases"][1]["file"])
+    choose(widget, V=node)
+    calm(driver, widget)
+    ui = widget.parts.ui
+    ui.usePhasesButton.click()
+    calm(driver, widget)
+    sent = next(item for item in worker.sent if item.method == "study.import").params
+    assert [entry.split("=")[0] for entry in sent["phases"]] == ["V"]
+    assert widget.parts.scene.phaseNodes() == {"V": node}
+    assert "reference" in str(ui.phaseVLabel.text)
+    manager = slicer.app.layoutManager()
+    shown = [manager.sliceWidget(f"Renal{phase}").mrmlSliceCompositeNode().GetBackgroundVolumeID() for phase in "AVND"]
+    assert [bool(name) for name in shown] == [False, True, False, False]
+    ui.segmentButton.click()
+    calm(driver, widget)
+    assert widget.parts.scene.parameters.masks is not None
+    assert widget.parts.scene.marks.position() == pytest.approx(files[2].primary.centre_lps_mm, abs=1e-3)
+    ui.layoutPlanesButton.click()
+    calm(driver, widget)
+    assert manager.sliceWidget("Red").mrmlSliceCompositeNode().GetBackgroundVolumeID() == node.GetID()
+    widget.logic.case.centres.nudge(2.0, 0.0, 0.0)
+    answerMove(driver, widget, worker, files)
+    assert not widget.logic.case.busy
 
 
 def test_chosen_volumes_are_written_with_their_transforms_and_imported(driver, widget, worker):

@@ -8,7 +8,7 @@ from RenalCLIPSlicerLib.Findings import findings
 from RenalCLIPSlicerLib.Task import Task, durationWords
 from RenalCLIPSlicerLib.Words import lesionWords
 
-from RenalCLIPCore.review import BinaryPrediction, TaskSpread, Uncertainty
+from RenalCLIPCore.review import Absent, BinaryPrediction, TaskSpread, Uncertainty
 from RenalCLIPCore.review_reading import (
     component_rows,
     lesion_checks,
@@ -70,6 +70,13 @@ def test_a_probability_near_its_threshold_is_pointed_out():
     assert any("Malignancy lies within" in text for text in lesion_checks(close))
     far = replace(close, predicted=replace(close.predicted, malignancy=replace(near, probability=0.9)))
     assert not any("Malignancy lies within" in text for text in lesion_checks(far))
+
+
+def test_a_centre_beyond_the_lesion_is_pointed_out():
+    lesion = replace(full_review().lesions[0], largest_diameter_mm=40.0, centre_proposed=centre(0))
+    assert not any("further than" in text for text in lesion_checks(replace(lesion, centre_used=centre(20))))
+    assert "The centre was put 21 mm" in " ".join(lesion_checks(replace(lesion, centre_used=centre(21))))
+    assert not any("further than" in text for text in lesion_checks(replace(lesion, centre_proposed=Absent("no mask"))))
 
 
 def test_the_threshold_itself_counts_as_positive():
