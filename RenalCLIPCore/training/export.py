@@ -20,8 +20,8 @@ from ..models.encoder import RenalEncoder
 from ..models.feature_statistics import fit_feature_statistics
 from ..models.manifest import Architecture, BundleManifest, Preprocessing
 from . import checkpoints
-from .configuration import load_configuration
-from .fine_tuning_stages import SURVIVAL_TASK, MultitaskConfiguration
+from .configuration import load_configuration, stage_of
+from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, Fusion, SupervisedStage
 from .learnt import Learnt, embeddings, facts, predict_rows, round_to_half, stored
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE
@@ -68,7 +68,7 @@ def export_bundle(
     from the training split. Weights are stored in half precision; everything here is computed with the rounded ones.
 
     Args:
-        run: Folder of a multi-task run.
+        run: Folder of a multi-task run, or of a run of one task whose encoder was trained.
         cohort: The one that the run was trained on.
         store: Its regions.
         out: Folder of the bundle.
@@ -80,11 +80,12 @@ def export_bundle(
         TrainingError: The run is of another cohort or configuration, or has no finished checkpoint.
         BundleError: The bundle cannot be written.
     """
-    configuration = load_configuration("multitask", run / CONFIGURATION_FILE)
+    configuration, fusion = _supervised(run)
     model = best_model(run, configuration, cohort)
     heads = dict(model.heads.items())
+    one_phase = fusion == "arterial-else-venous"
     training, validation = (
-        predict_rows(model.encoder, heads, rows, store, configuration.batch_size, part, progress)
+        predict_rows(model.encoder, heads, rows, store, configuration.batch_size, part, progress, one_phase=one_phase)
         for part, rows in enumerate((cohort.training, cohort.validation))
     )
     learnt = Learnt(training, cohort.training, validation, cohort.validation)
@@ -96,7 +97,7 @@ def export_bundle(
         created=now(),
         architecture=Architecture(width=configuration.encoder.width, embedding_dim=encoder.embedding_dim),
         preprocessing=Preprocessing(**vars(store.spec)),
-        fusion="random-phase",
+        fusion=fusion,
         tasks=tuple(learnt.task(name, configuration.heads.hidden) for name in configuration.tasks),
         risk=learnt.risk() if SURVIVAL_TASK in configuration.tasks else None,
         out_of_distribution=rule,
@@ -119,8 +120,21 @@ def export_bundle(
     return write_bundle(out, contents, overwrite=overwrite)
 
 
-def best_model(run: Path, configuration: MultitaskConfiguration, cohort: LearningCohort) -> MultitaskModel:
-    """The best model of a multi-task run whose encoder was trained, rounded to half precision, in evaluation mode.
+def _supervised(run: Path) -> tuple[SupervisedStage, Fusion]:
+    """The configuration of a run that has tasks, and how its phases are fused."""
+    stage = stage_of(run)
+    if stage not in ("multitask", "task", "survival"):
+        raise TrainingError(f"{run.name} is a run of the stage {stage!r}, which has no tasks to export.")
+    configuration = load_configuration(stage, run / CONFIGURATION_FILE)
+    if not isinstance(configuration, FineTuningStage):
+        return configuration, "random-phase"
+    if configuration.network != "renalclip":
+        raise TrainingError(f"{run.name} has the network {configuration.network}; bundles hold RenalCLIP's own alone.")
+    return configuration, configuration.phases
+
+
+def best_model(run: Path, configuration: SupervisedStage, cohort: LearningCohort) -> MultitaskModel:
+    """The best model of a run whose encoder was trained, rounded to half precision, in evaluation mode.
 
     Raises:
         TrainingError: The run is of another cohort or configuration, or its encoder was frozen.

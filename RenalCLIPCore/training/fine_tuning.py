@@ -111,7 +111,8 @@ def fine_tune(
     trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin)
     told = (lambda share, words: progress(_TRAINED * share, words)) if progress else None
     result = trainer.fit(resume=resume, progress=told)
-    _finish(configuration, part, store, result, trainer.identity)
+    told = (lambda share, words: progress(_TRAINED + (1 - _TRAINED) * share, words)) if progress else None
+    _finish(configuration, part, store, result, trainer.identity, told)
     return result
 
 
@@ -159,16 +160,21 @@ def _start(model: MultitaskModel, configuration: FineTuningStage, initial: Path,
 
 
 def _finish(
-    configuration: FineTuningStage, part: LearningCohort, store: RoiStore, result: RunResult, identity: dict[str, str]
+    configuration: FineTuningStage,
+    part: LearningCohort,
+    store: RoiStore,
+    result: RunResult,
+    identity: dict[str, str],
+    progress: Progress | None,
 ) -> None:
     """Calibrate the best weights, rounded as a bundle has them, and write the result."""
     model, content = best_task_model(result.folder, configuration)
     task = configuration.task
 
-    def predicted(rows: Sequence[CohortRow]) -> Predictions:
+    def predicted(rows: Sequence[CohortRow], half: int) -> Predictions:
         one_phase = configuration.phases == "arterial-else-venous"
-        heads = {task: model.heads[task]}
-        return predict_rows(model.encoder, heads, rows, store, configuration.batch_size, 0, None, one_phase=one_phase)
+        heads, size = {task: model.heads[task]}, configuration.batch_size
+        return predict_rows(model.encoder, heads, rows, store, size, half, progress, one_phase=one_phase)
 
     found = FineTuned(
         **identity,
@@ -177,8 +183,8 @@ def _finish(
         epoch=content["epoch"],
         cases=len(part.training),
         preprocessing=Preprocessing(**vars(store.spec)),
-        task=task_entry(task, configuration.heads.hidden, predicted(part.validation), part.validation),
-        risk=risk_of(predicted(part.training), part.training) if task == SURVIVAL_TASK else None,
+        task=task_entry(task, configuration.heads.hidden, predicted(part.validation, 0), part.validation),
+        risk=risk_of(predicted(part.training, 1), part.training) if task == SURVIVAL_TASK else None,
     )
     write_text(result.folder / RESULT_FILE, found.model_dump_json(indent=1))
 

@@ -9,8 +9,11 @@ import pytest
 from RenalCLIPCore.cli import main
 from RenalCLIPCore.cohort.roi_store import RoiStore, build_roi_store
 from RenalCLIPCore.cohort.table import read_cohort, write_cohort_table
+from RenalCLIPCore.commands.fine_tuning import NETWORKS, PHASES
 from RenalCLIPCore.inference.head_readings import probabilities
 from RenalCLIPCore.models.bundle import Bundle, verify
+from RenalCLIPCore.models.comparison import PUBLISHED
+from RenalCLIPCore.protocol.phase_sets import PHASE_SETS
 from RenalCLIPCore.training.fine_tuning import read_result
 from RenalCLIPCore.training.finished_run import open_run
 from Testing.Core.cohort.cohort_toys import SPEC, toy_rows
@@ -54,6 +57,7 @@ def trained(tmp_path_factory):
     frozen = ("--initial", folder / "bundle", "--freeze-encoder")
     assert run(*task, "renal_r", *frozen, "--fraction", "0.5", "--out", folder / "renal_r") == 0
     assert run("train", "survival", *settings, "--ties", "breslow", "--out", folder / "rfs") == 0
+    assert run("bundle", "export", "--run", folder / "malignancy", *cohort, "--out", folder / "single", *words) == 0
     return folder, cohort
 
 
@@ -153,3 +157,19 @@ def test_heads_of_several_runs_stand_in_one_bundle(trained, tmp_path, capsys):
     ):
         assert run(*assemble[:-1], tmp_path / "other", *arguments) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_run_of_one_task_gives_a_bundle_of_its_own_that_others_are_added_to(trained, tmp_path):
+    folder, _ = trained
+    first = Bundle.load(folder / "single")
+    assert [task.name for task in first.manifest.tasks] == ["malignancy"]
+    assert first.manifest.task("malignancy").temperature == read_result(folder / "malignancy").task.temperature
+    assemble = ("bundle", "assemble", "--bundle", folder / "single", "--task", folder / "rfs", folder / "malignancy")
+    assert run(*assemble, "--out", tmp_path / "both") == 0
+    found = Bundle.load(tmp_path / "both").manifest
+    assert {task.name: task.own_encoder for task in found.tasks} == {"malignancy": False, "rfs": True}
+
+
+def test_the_command_line_knows_every_network_and_set_of_phases():
+    assert ("renalclip", *PUBLISHED) == NETWORKS
+    assert tuple(PHASE_SETS) == PHASES
