@@ -2,6 +2,8 @@
 
 import qt
 import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -9,17 +11,17 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
-HELP = """
+HELP = _("""
 <p>Reads kidney tumours on multi-phase CT. Open a study folder, a folder of DICOM files or volumes of the scene; segment
 kidneys, tumours and cysts; correct the lesion's centre with the mouse; read R.E.N.A.L. nephrometry, malignancy,
 aggressiveness, recurrence risk, similar cases and the report; sign off and save.</p>
 <p><b>Research software. Not for clinical use.</b> The model that ships was trained on digital phantoms, not on
 patients. Calculations run in a Python of your choice (section Setup); nothing is installed without asking.</p>
-"""
-ACKNOWLEDGEMENT = """
+""")
+ACKNOWLEDGEMENT = _("""
 An open implementation of the published RenalCLIP method. Segmentation uses nnU-Net, networks use PyTorch and MONAI.
 Licence: Apache-2.0.
-"""
+""")
 
 
 class RenalCLIPSlicer(ScriptedLoadableModule):
@@ -27,9 +29,9 @@ class RenalCLIPSlicer(ScriptedLoadableModule):
 
     def __init__(self, parent):  # noqa: ANN001, ANN204
         ScriptedLoadableModule.__init__(self, parent)
-        self.parent.title = "RenalCLIP"
-        self.parent.categories = ["Oncology"]
-        self.parent.dependencies = []
+        self.parent.title = _("RenalCLIP")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Oncology")]
+        self.parent.dependencies = ["Markups", "Segmentations", "SubjectHierarchy", "Volumes"]
         self.parent.contributors = ["RenalCLIP contributors"]
         self.parent.helpText = HELP
         self.parent.acknowledgementText = ACKNOWLEDGEMENT

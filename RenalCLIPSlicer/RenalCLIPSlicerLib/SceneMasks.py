@@ -45,13 +45,15 @@ LABELS = (
         2,
         "tumour",
         _ALTERED,
-        "SCT^108369006^Neoplasm",
+        "SCT^4147007^Mass",
         _KIDNEY,
         (0.93, 0.62, 0.25),
         ("tumour", "tumor", "mass", "neoplasm", "carcinoma", "rcc"),
     ),
     MaskLabel(3, "cyst", _ALTERED, "SCT^367643001^Cyst", _KIDNEY, (0.36, 0.78, 0.66), ("cyst",)),
 )
+# whether a mass is a neoplasm is what the reading is about; other software's masks may say so
+CODES = {label.kind.split("^")[1]: label.name for label in LABELS} | {"108369006": "tumour", "86049000": "tumour"}
 
 
 class SceneMasks:
@@ -217,9 +219,9 @@ def _labelOf(segment: Any) -> str:
     if tag:
         return tag
     kind = [*_tag(segment, slicer.vtkSegment.GetTerminologyEntryTagName()).split("~"), "", "", ""][2]
-    for label in LABELS:
-        if kind and kind.split("^")[1:2] == label.kind.split("^")[1:2]:
-            return label.name
+    code = [*kind.split("^"), "", ""][1]
+    if code in CODES:
+        return CODES[code]
     name = segment.GetName().lower()
     # "renal tumour" names a tumour: the lesions' words count before the kidney's
     return next((label.name for label in reversed(LABELS) if any(word in name for word in label.words)), "")

@@ -52,6 +52,12 @@ class SceneViews:
         for name in self._names():
             self._widget(name).mrmlSliceNode().JumpSliceByCentering(*ras)
 
+    def centreSurfaces(self) -> None:
+        """Bring what the 3-D views hold into their middle."""
+        manager = slicer.app.layoutManager()
+        for number in range(int(manager.threeDViewCount)):
+            manager.threeDWidget(number).threeDView().resetCamera(False, True, True)  # the direction stays
+
     def showMap(self, node: Any, opacity: float) -> None:
         """Lay a map over every slice view, or none."""
         for name in self._names():

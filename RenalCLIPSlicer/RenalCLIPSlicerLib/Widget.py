@@ -165,6 +165,10 @@ class Widget(VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, events.StartSaveEvent, self._onSceneStartSave)
         self.addObserver(slicer.mrmlScene, events.NodeRemovedEvent, self._onNodeRemoved)
 
+    @property
+    def _caseName(self) -> str:
+        return str(self.case.state.study.get("study_id", "")).replace("study-", "", 1)
+
     def _onCase(self, what: str) -> None:
         if what == "leaving":
             self._saveRecord()  # the state is about to be another case's
@@ -204,7 +208,7 @@ class Widget(VTKObservationMixin):
             self.scene.startCase(keepVolumes=own)
             toLoad = [] if own else study["phases"]
         for item in toLoad:
-            self._turns.later(lambda item=item: self._loadPhase(item["phase"], item["file"], study["study_id"]))
+            self._turns.later(lambda item=item: self._loadPhase(item["phase"], item["file"]))
         if toLoad or self.scene.phaseNodes():
             self._turns.later(self._applyLayout, self.scene.views.fit, self.centrePanel.onJump)
         self._turns.later(lambda: self.case.tell("nodes"))
@@ -214,11 +218,12 @@ class Widget(VTKObservationMixin):
         self._makeSurfaces()
 
     def _makeSurfaces(self) -> None:
-        self._turns.next(self.scene.surfaceSteps())
+        steps = self.scene.surfaceSteps()
+        self._turns.next([*steps, self.scene.views.centreSurfaces] if steps else [])
 
-    def _loadPhase(self, phase: str, file: str, name: str) -> None:
+    def _loadPhase(self, phase: str, file: str) -> None:
         if os.path.isfile(file):
-            self.scene.loadPhase(phase, file, name)
+            self.scene.loadPhase(phase, file, self._caseName)
         else:
             self.case.say(f"The volume of phase {phase} is no longer where the study was.", "warning")
 
@@ -230,8 +235,7 @@ class Widget(VTKObservationMixin):
     def _loadMasks(self) -> None:
         reference = self.scene.reference()
         if reference is not None and self.case.state.masks.kind == "model":
-            name = self.case.state.study.get("study_id", "")
-            steps = self.scene.masks.loadSteps(self.case.state.masks.file, reference, name)
+            steps = self.scene.masks.loadSteps(self.case.state.masks.file, reference, self._caseName)
             self._turns.next([*steps, self._makeSurfaces, lambda: self.case.tell("nodes")])
 
     def _showCentre(self) -> None:
@@ -264,7 +268,7 @@ class Widget(VTKObservationMixin):
     def _saveRecord(self, *_: Any) -> None:
         state = self.case.state
         if state.study or self.scene.parameters.record is not None:
-            self.scene.writeRecord(state.toJson(), state.study.get("study_id", ""))
+            self.scene.writeRecord(state.toJson(), self._caseName)
             self._showRecord()
 
     def _showRecord(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from RenalCLIPCore.review import LesionReview, MeasuredComponent
 from RenalCLIPCore.review_reading import present, readable
 
+HARD_SPACE = "\u00a0"
+
 
 def lesionWords(lesion: LesionReview) -> str:
     """A lesion in a line: ``L1  right tumour, 64 mm``."""
@@ -15,6 +17,12 @@ def lesionWords(lesion: LesionReview) -> str:
 
 
 def measuredWords(item: MeasuredComponent) -> str:
-    """A measured component: its class, the value and the points."""
-    value = f" ({item.value:.3g} {item.unit})" if item.unit else ""
-    return f"{readable(item.label)}{value}"
+    """A measured component: its class, and the value as precisely as masks give it."""
+    if not item.unit:
+        return readable(item.label)
+    value, unit, digits = item.value, item.unit, 1
+    if item.component == "R" and unit == "mm":
+        value, unit = value / 10, "cm"  # the unit of its classes
+    elif unit == "%":
+        digits = 0
+    return f"{readable(item.label)} ({value:.{digits}f}{HARD_SPACE}{unit})"

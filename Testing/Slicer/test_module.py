@@ -136,7 +136,7 @@ def test_masks_become_a_segmentation_with_terminology_on_the_references_grid(dri
 
     tag = vtk.reference("")
     assert segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag)
-    assert "SCT^108369006^Neoplasm" in str(tag)
+    assert "SCT^49755003^Morphologically Altered Structure~SCT^4147007^Mass" in str(tag), "as Slicer's list has it"
     assert "SCT^64033007^Kidney" in str(tag)
     written, given = read_volume(Path(read.parts.scene.masksFile())), read_volume(files[1])
     assert written.geometry.size == given.geometry.size
@@ -577,6 +577,10 @@ def test_segments_named_in_other_words_are_understood(driver, opened):
     for name in ("Left kidney", "Renal mass", "Simple cyst", "Liver"):
         node.GetSegmentation().AddEmptySegment(name, name)
     assert labelled(node) == {"kidney": ["Left kidney"], "tumour": ["Renal mass"], "cyst": ["Simple cyst"]}
+    coded = node.GetSegmentation().GetSegment("Liver")
+    entry = "Segmentation category and type - DICOM master list~SCT^49755003^x~SCT^86049000^Neoplasm, Primary~^^~~^^~^^"
+    coded.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), entry)
+    assert labelled(node)["tumour"] == ["Renal mass", "Liver"], "codes count before names"
 
 
 def test_an_absent_part_is_shown_with_its_reason(driver, read, worker, files):

@@ -6,7 +6,7 @@ import pytest
 from RenalCLIPSlicerLib.CentreHistory import CentreHistory
 from RenalCLIPSlicerLib.Findings import findings
 from RenalCLIPSlicerLib.Task import Task, durationWords
-from RenalCLIPSlicerLib.Words import lesionWords
+from RenalCLIPSlicerLib.Words import lesionWords, measuredWords
 
 from RenalCLIPCore.review import Absent, BinaryPrediction, TaskSpread, Uncertainty
 from RenalCLIPCore.review_reading import (
@@ -19,7 +19,7 @@ from RenalCLIPCore.review_reading import (
     verdict,
     when_words,
 )
-from Testing.Core.exchange.reviews import absent_review, full_review
+from Testing.Core.exchange.reviews import absent_review, full_review, measured_component
 from Testing.Slicer.fake_worker import centre
 
 
@@ -87,6 +87,19 @@ def test_the_threshold_itself_counts_as_positive():
 def test_a_lesion_is_named_by_side_kind_and_size():
     lesion = replace(full_review().lesions[0], lesion_id="L1", side="right", label="tumour", largest_diameter_mm=64.4)
     assert lesionWords(replace(lesion, primary=True)) == "L1  right tumour, 64 mm (primary)"
+
+
+@pytest.mark.parametrize(
+    ("letter", "value", "unit", "words"),
+    [
+        ("R", 66.1, "mm", "large (6.6\u00a0cm)"),
+        ("N", 0.01, "mm", "large (0.0\u00a0mm)"),
+        ("E", 55.83, "%", "large (56\u00a0%)"),
+        ("h", 0.0, "", "large"),
+    ],
+)
+def test_measured_values_stand_in_the_unit_of_their_classes_as_precisely_as_masks_give_them(letter, value, unit, words):
+    assert measuredWords(measured_component(letter, value, unit, 1, "large", 0.0)) == words
 
 
 def test_times_are_given_in_utc_and_unknown_texts_as_they_are():

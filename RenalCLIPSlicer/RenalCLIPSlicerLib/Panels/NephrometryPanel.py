@@ -11,7 +11,7 @@ from ..Words import measuredWords
 from .Panel import Panel
 from .Tables import fitHeight, item, prepare
 
-HEADERS = ("", "Predicted", "", "Measured", "Points")
+HEADERS = ("", "Predicted", "Prob.", "Measured", "Points")
 
 
 class NephrometryPanel(Panel):
