@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..review import Evidence, EvidencePlane, EvidencePoint, EvidenceSegment, EvidenceShell, Point
 from .kidney_frame import KidneyFrame
-from .mask_fields import FAR_MM, sphere
+from .mask_fields import FAR_MM, crossings, sphere
 from .native_outline import Outline
 from .nephrometry_readings import Diameter, Readings
 from .nephrometry_scores import PolarExtent
@@ -15,7 +15,7 @@ from .volume import FloatArray, Geometry
 
 OUTLINE_POINTS = 300
 SHELL_CELLS = 18
-SHOWN_MM, PART_MM = 2.0, 7.0
+SHOWN_MM, SHOWN_SHARE, PART_MM = 2.0, 0.8, 7.0
 AXIAL = np.array([0.0, 0.0, 1.0])
 
 
@@ -88,15 +88,22 @@ def _sinus_shells(frame: KidneyFrame, near: Diameter) -> tuple[EvidenceShell, ..
     """Surface of the sinus; where that is too coarse to show what the lesion is near to, that part on its own too."""
     values, grid = frame.sinus.values, frame.fields.grid
     whole = _shell("sinus or collecting system", values, grid)
-    vertices = [vertex for shell in whole for vertex in shell.vertices_lps_mm]
-    if vertices and np.linalg.norm(np.subtract(vertices, near.end_lps_mm), axis=1).min() <= SHOWN_MM:
-        return whole
     index = np.rint(grid.index(near.end_lps_mm)).astype(int)
     reach = max(1, round(PART_MM / grid.spacing_mm[0]))
     box = tuple(slice(max(0, i - reach), i + reach + 1) for i in index)
     part = np.full(values.shape, FAR_MM, np.float32)
     part[box] = values[box]
+    if whole and _shows(whole[0], crossings(part, grid)):
+        return whole
     return (*whole, *_shell("sinus or collecting system, nearest part", part, grid))
+
+
+def _shows(shell: EvidenceShell, surface: FloatArray) -> bool:
+    """Whether most of some surface points (n, 3) have a vertex of a shell beside them."""
+    from scipy.spatial import KDTree
+
+    gaps = KDTree(np.asarray(shell.vertices_lps_mm)).query(surface)[0] if len(surface) else np.zeros(1)
+    return float((gaps <= SHOWN_MM).mean()) >= SHOWN_SHARE
 
 
 def _shell(name: str, values: FloatArray, grid: Geometry) -> tuple[EvidenceShell, ...]:

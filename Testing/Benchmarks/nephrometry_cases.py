@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +25,6 @@ from RenalCLIPCore.phantom.shapes import Blob, Ellipsoid, as_matrix, as_point, r
 PIXEL_MM = 0.75
 TILT_DEG = 25.0
 CLOSING_MM = 25.0
-HOLLOW = " of the hollow"
-HOLLOW_OPENING_MM, HOLLOW_SHARE, OPENING_DEPTH_MM = 2.0, 0.02, 1.5
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Truth:
     Attributes:
         values: R and N and A in mm, E as a share.
         band: Components whose points a shift of one pixel can change.
-        points: R, E, N, L points and the label of A; of a second truth, the component's letter with its name.
+        points: R, E, N, L points and the label of A.
     """
 
     values: dict[str, float]
@@ -197,8 +194,8 @@ def inserted(kidney: RealKidney, seed: int) -> tuple[Volume, Blob, Truth]:
     """A real kidney with a blob inserted at its surface, and the truth.
 
     E is told from the closed mask of the intact kidney. A, N and L are told from the frame of the intact kidney, by the
-    same code, so that they show only what the missing tissue does to the measurement. Where the label leaves the sinus
-    open, N and L are told once more from the hollow of the closed mask, which that code has no part in.
+    same code, so that they show only what the missing tissue does to the measurement: most KiTS labels fill the sinus,
+    and nothing else in them tells where it ends.
     """
     generator = np.random.default_rng([seed, len(kidney.case), int(kidney.case[-5:]), kidney.side == "left"])
     outline = kidney.frame.outline
@@ -220,88 +217,57 @@ def inserted(kidney: RealKidney, seed: int) -> tuple[Volume, Blob, Truth]:
 
 
 def _inserted_truth(kidney: RealKidney, blob: Blob) -> Truth:
+    frame, points = kidney.frame, _filled(blob)
+    surface = surface_points(blob, 8000)
+    closed = _closed_distance(kidney)
+    index = closed.geometry.index(points)
     from scipy import ndimage
 
-    frame, points, surface = kidney.frame, _filled(blob), surface_points(blob, 8000)
-    closed = _closed_distance(kidney)
-    depth = ndimage.map_coordinates(closed.array, closed.geometry.index(points).T, order=1, mode="nearest")
+    depth = ndimage.map_coordinates(closed.array, index.T, order=1, mode="nearest")
     outside = float((depth > 0).mean())
     shares = [float((depth > shift).mean()) for shift in (-PIXEL_MM, PIXEL_MM)]
+    wall = frame.sinus
+    near = ndimage.map_coordinates(wall.values, frame.fields.grid.index(points).T, order=1, mode="nearest")
+    n_mm = max(0.0, float(near.min())) if near.min() < 1.0 else _gap(frame, surface)
     a_mm = float((points.mean(axis=0) - frame.centre_lps_mm) @ frame.front)
+    lower, upper = frame.polar_lines(np.array([0.0, 0.0, 1.0]))
+    z = points[:, 2]
+    extent = PolarExtent(lower, upper, float(surface[:, 2].min()), float(surface[:, 2].max()),
+                         float(((z > lower) & (z < upper)).mean()))  # fmt: skip
     band = set()
     band |= {"E"} if any(shares[1] <= cut <= shares[0] for cut in (0.5, 0.05)) else set()
+    band |= {"N"} if min(abs(n_mm - 4), abs(n_mm - 7)) <= PIXEL_MM else set()
     band |= {"A"} if abs(abs(a_mm) - 10) <= PIXEL_MM else set()
-    truth = Truth(
-        {"E": outside, "A": a_mm}, frozenset(band),
+    band |= {"L"} if extent.margin <= PIXEL_MM else set()
+    return Truth(
+        {"E": outside, "N": n_mm, "A": a_mm}, frozenset(band),
         {"E": "1" if outside >= 0.5 else "2" if outside > 0.05 else "3",
+         "N": "1" if n_mm >= 7 else "2" if n_mm > 4 else "3", "L": str(extent.points),
          "A": "neither" if abs(a_mm) <= 10 else "anterior" if a_mm > 0 else "posterior"},
     )  # fmt: skip
-    lines = frame.polar_lines(np.array([0.0, 0.0, 1.0]))
-    truth = _with_sinus(truth, "", Volume(frame.sinus.values, frame.fields.grid), lines, points, surface)
-    hollow = _hollow(kidney)
-    return truth if hollow is None else _with_sinus(truth, HOLLOW, hollow[0], hollow[1], points, surface)
 
 
-def _with_sinus(
-    truth: Truth, name: str, sinus: Volume, lines: tuple[float, float], points: np.ndarray, surface: np.ndarray
-) -> Truth:
-    """The truth with N and L as a sinus (signed distance) and its polar lines tell them, under their names."""
-    from scipy import ndimage
-
-    near = ndimage.map_coordinates(sinus.array, sinus.geometry.index(points).T, order=1, mode="nearest")
-    n_mm = max(0.0, float(near.min())) if near.min() < 1.0 else _gap(sinus, surface)
-    z = points[:, 2]
-    extent = PolarExtent(*lines, float(surface[:, 2].min()), float(surface[:, 2].max()),
-                         float(((z > lines[0]) & (z < lines[1])).mean()))  # fmt: skip
-    band = set(truth.band)
-    band |= {"N" + name} if min(abs(n_mm - 4), abs(n_mm - 7)) <= PIXEL_MM else set()
-    band |= {"L" + name} if extent.margin <= PIXEL_MM else set()
-    told = {"N" + name: "1" if n_mm >= 7 else "2" if n_mm > 4 else "3", "L" + name: str(extent.points)}
-    return Truth({**truth.values, "N" + name: n_mm}, frozenset(band), {**truth.points, **told})
-
-
-def _gap(sinus: Volume, surface: np.ndarray) -> float:
+def _gap(frame: KidneyFrame, surface: np.ndarray) -> float:
     from scipy.spatial import KDTree
 
     from RenalCLIPCore.imaging.mask_fields import crossings
 
-    return float(KDTree(crossings(sinus.array, sinus.geometry)).query(surface)[0].min())
+    return float(KDTree(crossings(frame.sinus.values, frame.fields.grid)).query(surface)[0].min())
 
 
-@lru_cache(maxsize=1)
-def _hollow(kidney: RealKidney) -> tuple[Volume, tuple[float, float]] | None:
-    """The largest hollow of the closed mask that faces the midline, and the ends of its opening along the body.
-
-    Of the code under test it uses the distance of a mask alone: no outline is fitted and nothing is modelled. None
-    where the label fills the sinus, so that the hollow holds less than 2 % of the closed mask.
-    """
-    from scipy import ndimage
-
-    closed, own = _closed_distance(kidney), kidney.labels.array == 1
-    grid = closed.geometry
-    hollow = (closed.array < 0) & ~own
-    pieces, count = ndimage.label(signed_distance(Volume(hollow, grid)) < -HOLLOW_OPENING_MM)
-    numbers = np.arange(1, count + 1)
-    middle = grid.lps(ndimage.center_of_mass(own))
-    away = grid.lps(np.reshape(ndimage.center_of_mass(pieces > 0, pieces, numbers), (-1, 3)))[:, 0] - middle[0]
-    facing = numbers[away < 0 if kidney.side == "left" else away > 0]
-    if not len(facing):
-        return None
-    best = max(facing, key=np.bincount(pieces.ravel()).__getitem__)
-    sinus = hollow & (signed_distance(Volume(pieces == best, grid)) <= HOLLOW_OPENING_MM + 0.5)
-    if sinus.sum() < HOLLOW_SHARE * (closed.array < 0).sum():
-        return None
-    z = grid.lps(np.argwhere(sinus & (closed.array > -OPENING_DEPTH_MM)))[:, 2]
-    half = grid.spacing_mm[2] / 2
-    return Volume(signed_distance(Volume(sinus, grid)), grid), (float(z.min()) - half, float(z.max()) + half)
+_closed: dict[tuple[str, str], Volume] = {}
 
 
-@lru_cache(maxsize=1)
 def _closed_distance(kidney: RealKidney) -> Volume:
-    """Signed distance to the closed mask of an intact kidney.
+    """Signed distance to the closed mask of an intact kidney, once per kidney.
 
     The closing by a ball of 25 mm also closes the opening of the sinus, which lies inside the native outline.
     """
-    grown = signed_distance(Volume(signed_distance(kidney.labels) < CLOSING_MM, kidney.labels.geometry))
-    closed = Volume((grown < -CLOSING_MM) | (kidney.labels.array == 1), kidney.labels.geometry)
-    return Volume(signed_distance(closed), kidney.labels.geometry)
+    key = (kidney.case, kidney.side)
+    if key not in _closed:
+        _closed.clear()
+        own = signed_distance(kidney.labels)
+        grown = signed_distance(Volume(own < CLOSING_MM, kidney.labels.geometry))
+        closed = Volume((grown < -CLOSING_MM) | (kidney.labels.array == 1), kidney.labels.geometry)
+        _closed[key] = Volume(signed_distance(closed), kidney.labels.geometry)
+    return _closed[key]

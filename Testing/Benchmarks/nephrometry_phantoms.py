@@ -50,19 +50,21 @@ class Score:
         plane = max(length for key, length in value.diameters_mm.items() if key != "space")
         found = {"R": plane, "E": value.outside, "N": value.near_mm, "A": value.front_mm}
         for letter, wanted in truth.points.items():
-            own = letter[0]
-            self.correct[letter].append((points[own] == wanted, letter in truth.band))
-            if points[own] != wanted:
+            self.correct[letter].append((points[letter] == wanted, letter in truth.band))
+            if points[letter] != wanted:
                 near = " (in band)" if letter in truth.band else ""
-                had = f" {found[own]:.2f} for {truth.values[letter]:.2f}" if letter in truth.values else ""
-                self.wrong.append(f"{name} {letter}: {points[own]} for {wanted}{had}{near}")
+                had = f" {found[letter]:.2f} for {truth.values[letter]:.2f}" if letter in truth.values else ""
+                self.wrong.append(f"{name} {letter}: {points[letter]} for {wanted}{had}{near}")
         for letter, wanted_value in truth.values.items():
-            self.errors[letter].append(found[letter[0]] - wanted_value)
+            self.errors[letter].append(found[letter] - wanted_value)
 
     def table(self) -> dict[str, dict[str, float]]:
         """Per component: cases, share correct with and without the band, error of the value."""
         rows = {}
-        for letter, marks in sorted(self.correct.items(), key=lambda item: (len(item[0]), "RENAL".index(item[0][0]))):
+        for letter in "RENAL":
+            marks = self.correct.get(letter, [])
+            if not marks:
+                continue
             clear = [right for right, band in marks if not band]
             error = np.abs(self.errors[letter]) if letter in self.errors else np.array([np.nan])
             rows[letter] = {

@@ -53,24 +53,3 @@ def test_the_same_lesion_and_truth_go_into_both_forms_of_a_kidney(intact):
     assert 1 <= fresh.geometry.spacing_mm[2] <= 3
     volumes = [float((labels.array == 2).sum()) * labels.geometry.voxel_volume_ml for labels in (stored, fresh)]
     assert volumes[1] == pytest.approx(volumes[0], rel=0.02)
-
-
-def test_the_hollow_is_the_sinus_with_its_opening(intact):
-    sinus, (lower, upper) = nephrometry_cases._hollow(intact)
-    volume_ml = float((sinus.array <= 0).sum()) * sinus.geometry.voxel_volume_ml
-    missing_ml = 4 / 3 * np.pi * 30 * 26 * 55 / 1000 - millilitres(intact.labels)
-    assert volume_ml == pytest.approx(missing_ml, rel=0.12)
-    z = np.linspace(-22, 22, 400)
-    # where the sinus' ellipsoid meets that of the kidney in the coronal plane, on the medial side
-    wall = -22 - 20 * np.sqrt(1 - (z / 22) ** 2), -22 + 20 * np.sqrt(1 - (z / 22) ** 2)
-    surface = -30 * np.sqrt(1 - (z / 55) ** 2)
-    open_at = z[(wall[0] < surface) & (surface < wall[1])]
-    assert (lower, upper) == pytest.approx((CENTRE[2] + open_at.min(), CENTRE[2] + open_at.max()), abs=2.5)
-
-
-def test_a_filled_sinus_has_no_hollow(intact):
-    filled = np.where(nephrometry_cases._closed_distance(intact).array < 0, 1, 0).astype(np.uint8)
-    kidney = RealKidney("case_90002", "left", Volume(filled, intact.labels.geometry), intact.frame, 0.0)
-    assert nephrometry_cases._hollow(kidney) is None
-    assert set(inserted(kidney, 1)[2].points) == set("ENAL")
-    assert set(inserted(intact, 1)[2].points) == {*"ENAL", "N of the hollow", "L of the hollow"}

@@ -1,11 +1,14 @@
 """The sinus of measured nephrometry where a lesion reaches it, and what is told of another sampling of one mask."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from RenalCLIPCore.imaging.volume import Volume
+from RenalCLIPCore.imaging.nephrometry_evidence import _sinus_shells
+from RenalCLIPCore.imaging.nephrometry_readings import Diameter
+from RenalCLIPCore.imaging.volume import Geometry, Volume
 from Testing.Benchmarks import nephrometry_storage
 from Testing.Benchmarks.nephrometry_storage import Difference, differences, summary
 from Testing.Core.imaging.nephrometry_toys import CENTRE, found, left_kidney, measured_context, positions
@@ -64,3 +67,16 @@ def test_the_summary_counts_how_many_differences_were_said_to_be_close():
     text = summary("oblique grids", 50, [Difference("one L", 0.6), Difference("two E", 0.95)])
     assert "96.0 % of 50 components; 2 differ, 1 of them with a stated probability below 0.9" in text
     assert "one L, stated 0.60" in text
+
+
+def test_a_piece_too_small_for_the_coarse_surface_is_shown_on_its_own():
+    grid = Geometry.from_components((90, 60, 60), (1, 1, 1), (-30, -30, -30), np.eye(3))
+    places = positions(grid)
+    large, small = (np.linalg.norm(places - middle, axis=-1) for middle in ((0, 0, 0), (45.3, 0, 0)))
+    values = np.minimum(large - 25.0, small - 2.2).astype(np.float32)
+    frame = SimpleNamespace(sinus=SimpleNamespace(values=values), fields=SimpleNamespace(grid=grid))
+    to_large, to_small = (Diameter(5.0, np.zeros(3), np.array(end)) for end in ((25.0, 0, 0), (43.1, 0, 0)))
+    assert [shell.name for shell in _sinus_shells(frame, to_large)] == ["sinus or collecting system"]
+    _, part = _sinus_shells(frame, to_small)
+    away = np.linalg.norm(np.subtract(part.vertices_lps_mm, (45.3, 0, 0)), axis=1)
+    assert away == pytest.approx(np.full(len(away), 2.2), abs=0.6)
