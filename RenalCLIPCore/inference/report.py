@@ -130,7 +130,7 @@ def _components(lesion: LesionReview, predicted: Predicted | None) -> tuple[Comp
         found = {item.component: _predicted_fact(item) for item in predicted.components if item.component != "h"}
     if not isinstance(lesion.measured, Absent):
         for item in lesion.measured.components:
-            index = _measured_class(item)
+            index = measured_class(item)
             if index is not None:
                 found[item.component] = ComponentFact(item.component, index, None)
     return tuple(found.values())
@@ -140,7 +140,8 @@ def _predicted_fact(item: ComponentPrediction) -> ComponentFact:
     return ComponentFact(item.component, item.predicted, item.classes[item.predicted].probability)
 
 
-def _measured_class(item: MeasuredComponent) -> int | None:
+def measured_class(item: MeasuredComponent) -> int | None:
+    """Class of a measured component in the order of its task; None where it is not assessed."""
     if item.component == "A":
         return _FACES.get(item.label.lower())
     return item.points - 1 if item.component in "RENL" and 1 <= item.points <= 3 else None

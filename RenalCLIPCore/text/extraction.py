@@ -25,7 +25,10 @@ _POLES: Final = ("upper pole", "middle part", "lower pole")
 _NUMBER: Final = r"(\d{1,3}(?:\.\d+)?)"
 _TIMES: Final = rf"(?:\s*(?:mm|cm)?\s*[x×*]\s*{_NUMBER})?"
 _SIZE: Final = re.compile(rf"{_NUMBER}{_TIMES}{_TIMES}\s*-?\s*(mm|cm)\b", re.IGNORECASE)
-_DISTANCE: Final = re.compile(r"\s*(?:away\s+)?(?:from|deep)\b|\s*thick", re.IGNORECASE)
+_DISTANCE: Final = re.compile(
+    r"\s*(?:or (?:more|less)\s+)?(?:away\s+)?(?:from|deep)\b|\s*thick|\s*of the (?:renal )?(?:sinus|collecting)",
+    re.IGNORECASE,
+)
 _DENIAL: Final = re.compile(r"\s*(?:no|not|without)\b", re.IGNORECASE)
 _SHAPES: Final = ((3, "lobulated"), (1, "irregular"), (0, "round"), (2, "mass-like"))
 _DENSITIES: Final = (
@@ -53,6 +56,12 @@ def read_answers(findings: str, impression: str) -> Answers:
     return tuple(rule(mass) for rule in _RULES)
 
 
+def sentence_answers(sentence: str) -> Answers:
+    """The fourteen answers of one English sentence about a mass, by the same rules."""
+    mass = MassSentences((sentence,), (), several=False)
+    return tuple(rule(mass) for rule in _RULES)
+
+
 def _number(mass: MassSentences) -> int:
     return 1 if mass.several else 0
 
@@ -67,11 +76,12 @@ def _location(mass: MassSentences) -> int | None:
 
 
 def _size(mass: MassSentences) -> int:
-    found = [size for sentence in mass.all for part in clauses(sentence) for size in _sizes_mm(part)]
+    found = [size for sentence in mass.all for part in clauses(sentence) for size in sizes_mm(part)]
     return sum(max(found) > edge for edge in (40, 70, 100)) if found else 4
 
 
-def _sizes_mm(clause: str) -> list[float]:
+def sizes_mm(clause: str) -> list[float]:
+    """Sizes that a clause tells, each the largest of its diameters; no distances and no earlier sizes."""
     sizes = []
     for match in _SIZE.finditer(clause):
         if _DISTANCE.match(clause, match.end()) or spoken("not a size").search(clause[: match.start()]):

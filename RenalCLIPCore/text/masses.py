@@ -84,6 +84,11 @@ class _Group:
     several: bool
 
 
+def names_mass(sentence: str) -> bool:
+    """Whether an English sentence names a mass, affirmed or not."""
+    return bool(_MASS.search(sentence))
+
+
 def mass_sentences(findings: str, impression: str) -> MassSentences | None:
     """The sentences about the main mass (no simple cyst, if there is another); None without a mass."""
     seen = _groups(sentences(findings))

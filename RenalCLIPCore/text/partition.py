@@ -102,6 +102,16 @@ def _part(text: str) -> dict[str, str]:
     return {side: _joined(parts) for side, parts in kept.items()}
 
 
+def kidneys_named(sentence: str) -> tuple[str, ...] | None:
+    """Sides of the kidneys that a sentence is about, none where it tells no side; None where it names no kidney."""
+    return _named_sides(sentence)
+
+
+def other_organ(sentence: str) -> bool:
+    """Whether a sentence speaks of another organ and of no kidney."""
+    return _named_sides(sentence) is None and bool(_OTHER.search(sentence)) and not _GOES_ON.match(sentence)
+
+
 def _named_sides(sentence: str) -> tuple[str, ...] | None:
     """Sides of the kidneys that a sentence is about, none where it tells no side; None where it names no kidney."""
     plain = _NOT_KIDNEY.sub(" adrenal ", sentence)
