@@ -15,7 +15,7 @@ from .volume import FloatArray, Geometry
 
 OUTLINE_POINTS = 300
 SHELL_CELLS = 18
-SHOWN_MM, SHOWN_SHARE, PART_MM = 2.0, 0.8, 7.0
+SHOWN_MM, SHOWN_SHARE, PART_MM = 3.0, 0.8, 7.0
 AXIAL = np.array([0.0, 0.0, 1.0])
 
 
@@ -91,10 +91,11 @@ def _sinus_shells(frame: KidneyFrame, near: Diameter) -> tuple[EvidenceShell, ..
     index = np.rint(grid.index(near.end_lps_mm)).astype(int)
     reach = max(1, round(PART_MM / grid.spacing_mm[0]))
     box = tuple(slice(max(0, i - reach), i + reach + 1) for i in index)
+    near_grid = grid.crop((box[0].start, box[1].start, box[2].start), values[box].shape)
+    if whole and _shows(whole[0], crossings(values[box], near_grid)):
+        return whole
     part = np.full(values.shape, FAR_MM, np.float32)
     part[box] = values[box]
-    if whole and _shows(whole[0], crossings(part, grid)):
-        return whole
     return (*whole, *_shell("sinus or collecting system, nearest part", part, grid))
 
 
