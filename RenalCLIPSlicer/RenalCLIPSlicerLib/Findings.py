@@ -7,6 +7,8 @@ import zlib
 from RenalCLIPCore.review import LesionReview
 from RenalCLIPCore.review_reading import percent, position_words, present
 
+from .Words import signed
+
 
 def findings(lesion: LesionReview, report: tuple[str, str] | None) -> dict[str, str]:
     """Values by finding, in reading order; only what the review holds."""
@@ -30,7 +32,7 @@ def findings(lesion: LesionReview, report: tuple[str, str] | None) -> dict[str, 
                 found[name] = percent(binary.probability)
         risk = present(reading.recurrence)
         if risk:
-            found["recurrence risk"] = f"{risk.group} (score {risk.score:.2f})"
+            found["recurrence risk"] = f"{risk.group} (score {signed(risk.score)})"
     if report is not None:
         found["report"] = f"{len(' '.join(report).split())} words, {zlib.crc32(repr(report).encode()):08x}"
     return found

@@ -16,6 +16,11 @@ def lesionWords(lesion: LesionReview) -> str:
     return f"{lesion.lesion_id}  {lesion.side} {kind}{size}{' (primary)' if lesion.primary else ''}"
 
 
+def signed(value: float) -> str:
+    """A score with two decimals and a minus sign, not a hyphen."""
+    return f"{value:.2f}".replace("-", "\u2212")
+
+
 def measuredWords(item: MeasuredComponent) -> str:
     """A measured component: its class, and the value as precisely as masks give it."""
     if not item.unit:

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from RenalCLIPDesktop.requirements import choose_platform, require
 
 from Testing.Slicer.conftest import Driver
@@ -38,7 +39,14 @@ def main(study: str, folder: str | None = None) -> None:
 
     def take(name: str) -> None:
         driver.settle(2.0)
-        driver.host.grab(out / f"workstation-{name}.png")
+        file = out / f"workstation-{name}.png"
+        driver.host.grab(file)
+        with Image.open(file) as picture:
+            picture.convert("RGB").save(file, optimize=True)
+
+    def scroll_to(item: Any) -> None:
+        top = item.mapTo(widget.parent, QtCore.QPoint(0, 0)).y()
+        driver.window._scroll.verticalScrollBar().setValue(top - 40)
 
     widget.openStudy(study)
     driver.wait(lambda: not case.busy and widget.parts.settled, 300, "the study")
@@ -59,8 +67,21 @@ def main(study: str, folder: str | None = None) -> None:
     driver.drag(view, at, at + QtCore.QPoint(14, -8))
     driver.settle(1.0)
     driver.wait(lambda: reading_done(widget), 600, "the reading around the new centre")
-    driver.window._scroll.verticalScrollBar().setValue(ui.jumpButton.mapTo(widget.parent, QtCore.QPoint(0, 0)).y() - 40)
+    scroll_to(ui.jumpButton)
     take("corrected")
+    ui.acceptButton.click()
+    ui.readerEdit.setText("A. Reader")
+    case.notes.decide("centre", "accepted", "moved off the necrosis")
+    case.notes.decide("malignancy", "rejected", "enhances like a carcinoma")
+    driver.settle(0.5)
+    ui.mapComboBox.setCurrentIndex(1)
+    ui.explanationSection.collapsed = False
+    driver.settle(0.5)
+    scroll_to(ui.recurrenceSection)
+    take("explained")
+    ui.mapComboBox.setCurrentIndex(0)
+    scroll_to(ui.qualitySection)
+    take("signed")
     driver.host.close()
 
 

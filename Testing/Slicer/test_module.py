@@ -304,11 +304,11 @@ def test_edits_and_verdicts_go_into_the_saved_review(driver, read, worker, tmp_p
     ui.impressionEdit.setPlainText("Oncocytoma is likely.")
     calm(driver, read)
     table = ui.signOffTable
-    names = [table.item(row, 0).text() for row in range(table.rowCount)]
+    names = [table.item(row, 0).text().partition(":")[0] for row in range(table.rowCount)]
     row = names.index("malignancy")
-    table.cellWidget(row, 2).setCurrentIndex(2)
-    table.cellWidget(row, 3).setText("fat inside")
-    table.cellWidget(row, 3).editingFinished.emit()
+    table.cellWidget(row, 1).setCurrentIndex(2)
+    table.cellWidget(row, 2).setText("fat inside")
+    table.cellWidget(row, 2).editingFinished.emit()
     ui.savePathEdit.currentPath = str(tmp_path)
     ui.saveButton.click()
     calm(driver, read)

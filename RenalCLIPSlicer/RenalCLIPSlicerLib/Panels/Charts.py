@@ -72,7 +72,7 @@ class SurvivalChart(qt.QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.risk: RiskPrediction | None = None
-        self.setMinimumSize(240, 190)
+        self.setMinimumSize(240, 206)
         self.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
 
     def setRisk(self, risk: RiskPrediction | None) -> None:
@@ -119,7 +119,7 @@ class _Frame:
         self.metrics = painter.fontMetrics()
         self.left = self.metrics.horizontalAdvance("100 %") + 8
         self.names = self.metrics.horizontalAdvance("high-risk group 100 %") + 10
-        self.right, self.top = width - self.names, 8
+        self.right, self.top = width - self.names, self.metrics.height() + 10
         self.bottom = height - 2 * self.metrics.height() - 8
 
     def x(self, month: float) -> int:
@@ -129,6 +129,8 @@ class _Frame:
         return self.bottom - round((self.bottom - self.top) * min(1.0, max(0.0, share)))
 
     def paintAxes(self, theme: Theme) -> None:
+        self.painter.setPen(_pen(theme.colour("quiet"), 1.0))
+        self.painter.drawText(0, self.metrics.ascent(), "recurrence-free")
         for share in (0.0, 0.5, 1.0):
             self.painter.setPen(_pen(theme.colour("track"), 1.0))
             self.painter.drawLine(self.left, self.y(share), self.right, self.y(share))

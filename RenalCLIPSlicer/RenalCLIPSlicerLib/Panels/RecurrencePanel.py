@@ -7,6 +7,7 @@ from html import escape
 from RenalCLIPCore.review import Absent
 from RenalCLIPCore.review_reading import present
 
+from ..Words import signed
 from .Charts import SurvivalChart
 from .Panel import Panel
 
@@ -34,6 +35,6 @@ class RecurrencePanel(Panel):
             self.ui.recurrenceLabel.setText(self.theme.soft(part.absent))
             return
         self.ui.recurrenceLabel.setText(
-            f"<b>{escape(risk.group.capitalize())} risk</b>: score {risk.score:.2f}, median {risk.cohort_median:.2f} "
-            f"{self.theme.soft('of ' + risk.cohort)}"
+            f"<b>{escape(risk.group.capitalize())} risk</b>: score {signed(risk.score)}, "
+            f"median {signed(risk.cohort_median)} {self.theme.soft('of ' + risk.cohort)}"
         )

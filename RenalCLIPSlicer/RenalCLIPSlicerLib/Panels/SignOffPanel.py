@@ -15,8 +15,9 @@ from ..Findings import findings
 from .Panel import Panel
 from .Tables import fitHeight, item, prepare
 
-HEADERS = ("Finding", "Value", "Verdict", "Comment")
+HEADERS = ("Finding", "Verdict", "Comment")
 VERDICTS = ("open", "accepted", "rejected")
+ARROW_PIXELS = 34
 
 
 class SignOffPanel(Panel):
@@ -28,7 +29,10 @@ class SignOffPanel(Panel):
         """Lay out the table and connect."""
         self.ui.savePathEdit.filters = ctk.ctkPathLineEdit.Dirs
         table = self.ui.signOffTable
-        prepare(table, HEADERS, (1, 3))
+        prepare(table, HEADERS, (0, 2))
+        table.horizontalHeader().setSectionResizeMode(1, qt.QHeaderView.Fixed)
+        longest = max(int(table.fontMetrics().horizontalAdvance(word)) for word in VERDICTS)
+        table.setColumnWidth(1, longest + ARROW_PIXELS)
         self._names: list[str] = []
         self._boxes: list[Any] = []
         self._comments: list[Any] = []
@@ -111,27 +115,28 @@ class SignOffPanel(Panel):
         self._names, self._boxes, self._comments = names, [], []
         table.setRowCount(0)
         table.setRowCount(len(names))
-        for row, name in enumerate(names):
+        for row in range(len(names)):
             box, comment = qt.QComboBox(), qt.QLineEdit()
             box.addItems(list(VERDICTS))
             box.setFocusPolicy(qt.Qt.StrongFocus)
             box.connect("currentIndexChanged(int)", lambda *_, row=row: self.onVerdict(row))
             comment.editingFinished.connect(lambda *_, row=row: self.onComment(row))
-            table.setItem(row, 0, item(name))
-            table.setCellWidget(row, 2, box)
-            table.setCellWidget(row, 3, comment)
+            table.setCellWidget(row, 1, box)
+            table.setCellWidget(row, 2, comment)
             self._boxes.append(box)
             self._comments.append(comment)
 
     def _showRow(self, row: int, name: str, value: str) -> None:
         verdict = self._verdict(name)
         shown = value.split(",")[0] if name == "report" else value
-        table = self.ui.signOffTable
-        table.setItem(row, 1, item(shown, shown, self.theme.quiet))
+        words = f"{name}: {shown}"
+        self.ui.signOffTable.setItem(row, 0, item(words, words))
         self._boxes[row].setCurrentIndex(VERDICTS.index(verdict.verdict) if verdict and verdict.verdict else 0)
         tip = escape(f"{verdict.verdict} by {verdict.by or 'a reader'}, {when_words(verdict.at)}") if verdict else ""
         self._boxes[row].toolTip = tip
         if verdict and not self._comments[row].hasFocus():
             self._comments[row].setText(verdict.comment)
+            self._comments[row].setCursorPosition(0)
+            self._comments[row].toolTip = escape(verdict.comment)
         elif verdict is None:
             self._comments[row].setText("")
