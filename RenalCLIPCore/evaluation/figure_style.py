@@ -146,6 +146,7 @@ def picture(figure: Figure) -> Picture:
     """The figure as SVG and PNG; the same figure gives the same bytes."""
     vector, raster = io.StringIO(), io.BytesIO()
     figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": "RenalCLIP"})
+    figure.set_layout_engine("none")  # what is laid out once stays where it is
     figure.savefig(raster, format="png", dpi=_DPI, metadata={"Software": "RenalCLIP"})
     width, height = figure.get_size_inches()
     return Picture(vector.getvalue(), raster.getvalue(), round(96 * width), round(96 * height))

@@ -52,7 +52,7 @@ def baseline_table(data: StudyData) -> EvidenceTable:
     lines: Lines = []
     for block in (_patients, _phases, _lesions, _stage, _grade, _pathology, _histology, _follow_up):
         lines += block(list(groups.values()))
-    heads = [f"{name}, {split or 'no split'} (N = {len(rows)})" for (name, split), rows in groups.items()]
+    heads = [f"{name}, {split or 'no split'} (N\u00a0=\u00a0{len(rows)})" for (name, split), rows in groups.items()]
     shown = [(label, *cells) if any(cells) else (label,) for label, cells in lines]
     records: list[tuple[Cell, ...]] = []
     for place, (name, split) in enumerate(groups):

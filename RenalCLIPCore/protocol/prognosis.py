@@ -64,13 +64,6 @@ class GroupFinding:
     found: GroupComparison
 
 
-def prognosis_sections(data: StudyData, cells: Sequence[CellScore]) -> list[Section]:
-    """Sections of every endpoint with follow-up, and of survival by predicted aggressiveness."""
-    sections = [_endpoint_section(data, cells, endpoint) for endpoint in data.endpoints()]
-    sections += [_aggressiveness_section(data)] if "aggressiveness" in data.tasks() else []
-    return [section for section in sections if not section.empty]
-
-
 def risk_groups(data: StudyData, endpoint: str) -> list[GroupFinding]:
     """Groups above and up to the cohort's median score, per model and cohort."""
     found = []
@@ -96,7 +89,8 @@ def aggressiveness_groups(data: StudyData, endpoint: str) -> list[GroupFinding]:
     return found
 
 
-def _endpoint_section(data: StudyData, cells: Sequence[CellScore], endpoint: str) -> Section:
+def endpoint_section(data: StudyData, cells: Sequence[CellScore], endpoint: str) -> Section:
+    """Concordance, risk groups, measures over time and regression of one endpoint."""
     groups = risk_groups(data, endpoint)
     if not groups:
         return Section(endpoint, task_words(endpoint))
@@ -114,7 +108,8 @@ def _endpoint_section(data: StudyData, cells: Sequence[CellScore], endpoint: str
     return Section(endpoint, task_words(endpoint), words, tuple(figures), (*tables, *over_time, *regression_tables))
 
 
-def _aggressiveness_section(data: StudyData) -> Section:
+def aggressiveness_section(data: StudyData) -> Section:
+    """Survival by predicted aggressiveness, for every endpoint."""
     title = "Survival by predicted aggressiveness"
     groups = [found for endpoint in data.endpoints_followed() for found in aggressiveness_groups(data, endpoint)]
     if not groups:

@@ -30,6 +30,7 @@ Readings = Sequence[tuple[Reading, CohortRow]]
 Times = tuple[float | None, float | None, float | None]  # medians without and with the model, p
 Calls = Mapping[str, tuple[int, bool, float | None]]  # label, call and seconds by case
 ALONE, HELPED = "without the model", "with the model"
+_MEASURES = ("sensitivity", "specificity", "accuracy")
 
 
 def reader_sections(data: StudyData) -> list[Section]:
@@ -78,16 +79,28 @@ def _readers_table(task: str, read: Readings) -> EvidenceTable:
             rows.append((reader, words, str(len(calls)), *map(_share_words, shares), median))
             records.append((task, reader, words, len(calls), *_numbers(shares),
                             float(np.median(seconds)) if seconds else None))  # fmt: skip
-    measures = ("sensitivity", "specificity", "accuracy")
+    rows += _mean_rows(read)
     return EvidenceTable(
         f"readers-{task}",
         f"{task_words(task)}: the readers",
         ("Reader", "Reading", "Cases", "Sensitivity", "Specificity", "Accuracy", "Median time (s)"),
         tuple(rows),
         ("task", "reader", "reading", "cases",
-         *(f"{name}{part}" for name in measures for part in ("", "_low", "_high")), "median_seconds"),
+         *(f"{name}{part}" for name in _MEASURES for part in ("", "_low", "_high")), "median_seconds"),
         tuple(records),
     )  # fmt: skip
+
+
+def _mean_rows(read: Readings) -> list[tuple[str, ...]]:
+    """Mean of the readers, each counting once."""
+    found = []
+    for words, helped in ((ALONE, False), (HELPED, True)):
+        parts = [part for name in _readers(read) if (part := calls_of(read, name, with_model=helped))]
+        if len(parts) > 1:
+            scores = [reader_score([c[0] for c in part.values()], [c[1] for c in part.values()]) for part in parts]
+            means = [np.mean([getattr(score, name).value for score in scores]) for name in _MEASURES]
+            found.append((f"Mean of {len(parts)} readers", words, "", *(f"{mean:.3f}" for mean in means), ""))
+    return found
 
 
 def _matched_table(data: StudyData, task: str, read: Readings) -> EvidenceTable | None:

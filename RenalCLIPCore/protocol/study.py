@@ -15,7 +15,7 @@ from .baseline import baseline_section
 from .diagnosis import SCORE_COLUMNS, CellScore, diagnosis_sections, measured
 from .evaluation_page import PAGE, PageHead, render_page
 from .evidence import Cell, EvidenceTable, Section, interval_words, range_words, write_section
-from .prognosis import prognosis_sections
+from .prognosis import aggressiveness_section, endpoint_section
 from .published import published_section
 from .reader_study import reader_sections
 from .report_quality import report_section
@@ -100,11 +100,16 @@ def _cells(data: StudyData, progress: Progress) -> list[CellScore]:
 
 
 def _steps(data: StudyData, cells: Sequence[CellScore]) -> list[tuple[str, Step]]:
+    survival: list[tuple[str, Step]] = [
+        (task_words(name).lower(), lambda name=name: [endpoint_section(data, cells, name)])  # type: ignore[misc]
+        for name in data.endpoints()
+    ]
     return [
         ("summary", lambda: [_summary(data, cells)]),
         ("cohorts", lambda: [baseline_section(data)]),
         ("curves", lambda: diagnosis_sections(data, cells)),
-        ("survival", lambda: prognosis_sections(data, cells)),
+        *survival,
+        ("predicted aggressiveness", lambda: [aggressiveness_section(data)]),
         ("retrieval", lambda: [alignment_section(data.alignment)]),
         ("reports", lambda: [report_section(data)]),
         ("phases and labels", lambda: ablation_sections(data)),

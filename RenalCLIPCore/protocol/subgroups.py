@@ -62,7 +62,7 @@ SUBGROUPS: Mapping[str, Callable[[CohortRow], str]] = {
     "Sex": lambda row: row.clinical.sex,
     "Age": age_group,
 }
-_ORDERED = ("up to 4 cm", "over 4 to under 7 cm", "7 cm and more")
+_ORDERED = ("up to 4 cm", "over 4 to under 7 cm", "7 cm and more", f"under {_OLD} years", f"{_OLD} years and older")
 
 
 def subgroup_section(data: StudyData) -> Section:
@@ -156,5 +156,6 @@ def _figure(
 
 def _words(item: ModelScores, value: Interval | None) -> str:
     if value is None:
-        return "too few" if len(item.rows) < FEWEST else "undefined"
+        undefined = "one class only" if item.task in EVERY_TASK_CLASSES else "undefined"
+        return "too few" if len(item.rows) < FEWEST else undefined
     return interval_words(value, 2)

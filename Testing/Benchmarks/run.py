@@ -26,6 +26,7 @@ from RenalCLIPCore.phantom.anatomy import draw_patient
 from RenalCLIPCore.phantom.grids import study_geometry
 from RenalCLIPCore.phantom.render import TissueMap, render_labels, render_phase
 from RenalCLIPCore.phantom.truth import truth
+from Testing.Benchmarks.evaluation import bench_bootstrap
 from Testing.Benchmarks.full_size import full_size_contents
 from Testing.Benchmarks.naive_roi import naive_rois
 from Testing.Benchmarks.reference_encoder import reference_features
@@ -184,6 +185,7 @@ def main() -> None:
         rows.append(bench_files(study.folder, centre))
         rows += bench_worker(folder, study.folder, masks, centre)
     rows += [bench_agreement(), bench_segmentation()]
+    rows.append(bench_bootstrap())
     rows += bench_workstation()
     print("| what | measured | reach |\n| --- | --- | --- |")
     for row in rows:
