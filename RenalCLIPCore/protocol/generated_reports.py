@@ -16,7 +16,6 @@ import numpy.typing as npt
 from ..cohort.roi_store import RoiStore
 from ..cohort.table import CohortRow
 from ..errors import CohortError
-from ..imaging.study import Phase
 from ..text.captions import parse_caption
 from .case_embeddings import read_cases
 from .prediction_table import GeneratedReport
@@ -123,7 +122,7 @@ def asked_reports(
     found = []
     for number, row in enumerate(rows, 1):
         there = store.phases(row.case_id)
-        phase = next((one for one in (Phase.A, Phase.V) if one in there), there[0])
+        phase = next((one for one in there if one.value in ("A", "V")), there[0])
         text = ask(centre_slice(store.read(row.case_id, phase)))
         found.append(GeneratedReport(row.patient, row.side, cohort, model, *parse_caption(text)))
         if progress:

@@ -70,4 +70,6 @@ def _own_encoder(source: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _only_heads(source: Path) -> TrainingError:
-    return TrainingError(f"The run {source.name} has only heads; start from the run that its encoder comes from.")
+    return TrainingError(
+        f"The run {source.name} has only heads, or another network; start from the run that the encoder comes from."
+    )
