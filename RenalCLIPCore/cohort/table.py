@@ -367,8 +367,11 @@ class _Cells:
         return None if value is None else bool(value)
 
     def clinical(self) -> Clinical:
+        age = self.number("age_years", most=_MOST_YEARS)
+        if age is not None and age < 0:  # infants are in their year 0
+            raise self.fail("age_years", "a number from 0")
         return Clinical(
-            age_years=self.number("age_years", positive=True, most=_MOST_YEARS),
+            age_years=age,
             sex=self.choice("sex", ("", *SEXES)),
             race=self.text("race"),
             appearance=self.choice("appearance", ("", *APPEARANCES)),
