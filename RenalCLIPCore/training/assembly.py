@@ -31,6 +31,7 @@ class _Added:
     risk: Risk | None
     fusion: str
     words: str
+    licence: str
 
 
 def assemble_bundle(
@@ -75,6 +76,7 @@ def assemble_bundle(
         "segmentation": manifest.segmentation or segmentation is not None,
         "report": manifest.report or report is not None,
         "training_data": " ".join([manifest.training_data, *(item.words for item in added)]),
+        "licence": _joined([manifest.licence, *(item.licence for item in added)]),
         "files": {},
     }
     contents = BundleContents(
@@ -119,7 +121,13 @@ def _added(run: Path, bundle: Bundle) -> _Added:
         result.risk,
         configuration.phases,
         f"Task {name}: {result.cases} training cases{share}.",
+        result.licence,
     )
+
+
+def _joined(licences: Sequence[str]) -> str:
+    """Every licence once, in the order given: what is put together is under all of them."""
+    return " ".join(dict.fromkeys(words for words in licences if words))
 
 
 def _same(first: nn.Module, second: nn.Module) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class BundleWords:
         version: Of the bundle.
         training_data: One sentence.
         intended_use: One or two sentences.
-        licence: SPDX identifier.
+        licence: SPDX identifier; of a bundle learnt from images under others' terms, those terms instead.
         phantom: Whether the training data are digital phantoms.
     """
 
@@ -49,6 +49,10 @@ class BundleWords:
     intended_use: str = "Research only. Not for clinical use."
     licence: str = "Apache-2.0"
     phantom: bool = False
+
+    def under_terms_of(self, cohort: LearningCohort) -> BundleWords:
+        """The words with the terms of the training images, where they have any, as the licence."""
+        return replace(self, licence=cohort.licence) if cohort.licence else self
 
 
 def export_bundle(
@@ -62,6 +66,8 @@ def export_bundle(
     progress: Progress | None = None,
 ) -> BundleManifest:
     """Write the bundle of a run's best checkpoint.
+
+    A bundle learnt from images under others' terms (column ``licence`` of the cohort table) has them as its licence.
 
     Temperatures (of the fused logits) and Youden thresholds come from the validation split, the threshold of the
     out-of-distribution distance too; median risk, baseline hazard, group curves, feature statistics and the index come
@@ -81,6 +87,7 @@ def export_bundle(
         BundleError: The bundle cannot be written.
     """
     configuration, fusion = _supervised(run)
+    words = words.under_terms_of(cohort)
     model = best_model(run, configuration, cohort)
     heads = dict(model.heads.items())
     one_phase = fusion == "arterial-else-venous"

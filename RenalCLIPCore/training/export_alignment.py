@@ -54,7 +54,7 @@ def export_alignment(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> BundleManifest:
-    """Write the bundle of an image-text run's best checkpoint.
+    """Write the bundle of an image-text run's best checkpoint; its licence as for ``export_bundle``.
 
     The text encoder itself does not go into the bundle: the prompts' embeddings do, so that a lesion can be read
     without it. The index holds the training kidneys of which something may be shown. Weights are in half precision.
@@ -78,6 +78,7 @@ def export_alignment(
     """
     configuration = load_configuration("clip", run / CONFIGURATION_FILE)
     content = best_content(run, configuration.digest, cohort)
+    words = words.under_terms_of(cohort)
     if not content["origin"].startswith(file_hash(texts / FEATURES_FILE)):
         raise TrainingError(f"The run {run.name} was trained on other text features than those in {texts.name}.")
     features = read_text_features(texts)

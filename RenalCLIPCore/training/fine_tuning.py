@@ -51,6 +51,7 @@ class FineTuned(BaseModel):
         preprocessing: How its regions were cut.
         task: With its calibration.
         risk: Risk groups of the training cases (survival).
+        licence: Terms of others under which the training images are, or empty.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,6 +66,7 @@ class FineTuned(BaseModel):
     preprocessing: Preprocessing
     task: Task
     risk: Risk | None = None
+    licence: str = ""
 
 
 def fine_tune(
@@ -182,6 +184,7 @@ def _finish(
         score=content["score"],
         epoch=content["epoch"],
         cases=len(part.training),
+        licence=part.licence,
         preprocessing=Preprocessing(**vars(store.spec)),
         task=task_entry(task, configuration.heads.hidden, predicted(part.validation, 0), part.validation),
         risk=risk_of(predicted(part.training, 1), part.training) if task == SURVIVAL_TASK else None,

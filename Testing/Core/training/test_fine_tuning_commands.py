@@ -1,6 +1,7 @@
 """Fine-tuning, predictions and bundles of several task runs, as a person types them."""
 
 import csv
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from RenalCLIPCore.commands.fine_tuning import NETWORKS, PHASES
 from RenalCLIPCore.inference.head_readings import probabilities
 from RenalCLIPCore.models.bundle import Bundle, verify
 from RenalCLIPCore.models.comparison import PUBLISHED
+from RenalCLIPCore.models.manifest import read_manifest
 from RenalCLIPCore.protocol.phase_sets import PHASE_SETS
 from RenalCLIPCore.training.fine_tuning import read_result
 from RenalCLIPCore.training.finished_run import open_run
@@ -126,6 +128,16 @@ def test_mistakes_end_in_one_message(trained, tmp_path, capsys):
         assert run(*arguments) == 2, arguments
         assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_task_learnt_from_images_under_others_terms_brings_them_into_the_bundle(trained, tmp_path):
+    folder, _ = trained
+    shutil.copytree(folder / "renal_r", tmp_path / "renal_r")
+    result = read_result(folder / "renal_r").model_copy(update={"licence": "Masks of others."})
+    (tmp_path / "renal_r" / "result.json").write_text(result.model_dump_json())
+    assemble = ("bundle", "assemble", "--bundle", folder / "bundle", "--out", tmp_path / "bundle")
+    assert run(*assemble, "--task", tmp_path / "renal_r") == 0
+    assert read_manifest(tmp_path / "bundle").licence == "Apache-2.0 Masks of others."
 
 
 def test_heads_of_several_runs_stand_in_one_bundle(trained, tmp_path, capsys):

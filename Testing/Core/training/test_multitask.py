@@ -12,6 +12,7 @@ from RenalCLIPCore.cohort.roi_store import build_roi_store
 from RenalCLIPCore.cohort.splits import learning_cohort
 from RenalCLIPCore.errors import Cancelled, CohortError, TrainingError
 from RenalCLIPCore.models.bundle import Bundle, verify
+from RenalCLIPCore.models.manifest import read_manifest
 from RenalCLIPCore.training import checkpoints
 from RenalCLIPCore.training.assembly import assemble_bundle
 from RenalCLIPCore.training.export import BundleWords, export_bundle
@@ -136,6 +137,15 @@ def test_descriptors_are_learnt_but_neither_scored_nor_exported(toy, tmp_path):
     assert validation["score"] == validation["malignancy"]
     manifest = export_bundle(tmp_path / "run", taught, store, tmp_path / "bundle", WORDS)
     assert [task.name for task in manifest.tasks] == ["malignancy"]
+
+
+def test_a_bundle_learnt_from_images_under_others_terms_carries_them(toy, run, bundle, tmp_path):
+    _, cohort, store = toy
+    terms = "Painted onto masks of others."
+    painted = replace(cohort, validation=(replace(cohort.validation[0], licence=terms), *cohort.validation[1:]))
+    manifest = export_bundle(run, painted, store, tmp_path / "bundle", WORDS)
+    assert manifest.licence == read_manifest(tmp_path / "bundle").licence == terms
+    assert read_manifest(bundle).licence == "Apache-2.0"
 
 
 def test_a_task_with_one_class_is_refused(toy):
