@@ -10,7 +10,6 @@ import sys
 
 MISSING, BROKEN = 81, 82
 NICENESS = 5
-AUTOGROUP = "/proc/self/autogroup"
 NEEDED = ("numpy", "SimpleITK", "torch", "monai", "jsonschema")
 
 
@@ -29,15 +28,9 @@ def stepAside() -> None:
     """Lead a group of our own, which can be ended as one, and let the window's drawing come before the calculations."""
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    if not hasattr(os, "setsid"):
-        return
-    try:
-        os.setsid()
-    except PermissionError:  # already the leader of a group
-        return
-    # Linux may weigh sessions against each other, whatever the niceness of their processes
-    with contextlib.suppress(OSError), open(AUTOGROUP, "w", encoding="ascii") as file:
-        file.write(str(NICENESS))
+    if hasattr(os, "setsid"):
+        with contextlib.suppress(PermissionError):  # already the leader of a group
+            os.setsid()
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The module in the window: the point is dragged by mouse, work never blocks, cancel and a lost worker are survived."""
 
+import json
 import os
 import signal
 from contextlib import suppress
@@ -125,7 +126,7 @@ def test_cancel_returns_to_idle_and_the_end_leaves_no_child(driver, opened):
     driver.wait(lambda: not children(), seconds=20, what="the end of all child processes")
 
 
-def test_killed_worker_gives_a_message_and_a_working_restart(driver, opened):
+def test_killed_worker_gives_a_message_and_a_working_restart_that_loses_nothing(driver, opened, tmp_path):
     ui, case = opened.parts.ui, opened.logic.case
     os.kill(opened.parts.worker.processId, signal.SIGKILL)
     driver.wait(lambda: not opened.parts.worker.running, what="the loss to be noticed")
@@ -135,3 +136,19 @@ def test_killed_worker_gives_a_message_and_a_working_restart(driver, opened):
     idle(driver, opened, "the reading after a restart")
     assert case.state.review is not None, case.message
     assert ui.segmentButton.enabled
+
+    driver.wait(lambda: not case.later.underWay, seconds=240, what="the whole reading")
+    case.notes.decide("malignancy", "accepted", "agreed")
+    os.kill(opened.parts.worker.processId, signal.SIGKILL)
+    driver.wait(lambda: not opened.parts.worker.running, what="the loss to be noticed")
+    ui.savePathEdit.currentPath = str(tmp_path / "saved")
+    click(driver, ui.saveButton)
+    idle(driver, opened, "the saved review")
+    saved = json.loads((tmp_path / "saved" / "review.json").read_text(encoding="utf-8"))
+    assert saved["segmentation"]["source"] == "model", "the masks are the model's, not a given file"
+    assert saved["segmentation"]["sha256"] == case.state.review.segmentation.sha256
+    assert saved["provenance"]["options"]["precision"] == case.state.review.provenance.options["precision"]
+    lesion = saved["lesions"][0]
+    assert "absent" not in lesion["measured"], "what was shown before the loss is in what was saved after it"
+    assert all("absent" not in lesion["predicted"][part] for part in ("explanation", "uncertainty"))
+    assert saved["sign_off"][0]["comment"] == "agreed"

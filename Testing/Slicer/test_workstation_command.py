@@ -1,11 +1,17 @@
 """``renalclip workstation``: clear messages where something is missing, and a picture of the real window."""
 
+from dataclasses import replace
+
 import pytest
 from RenalCLIPDesktop import requirements
 from RenalCLIPDesktop.command import Workstation
+from RenalCLIPSlicerLib.WorkerProtocol import withoutEvidence
 
 from RenalCLIPCore.cli import build_parser, main
 from RenalCLIPCore.errors import InputError
+from RenalCLIPCore.review import Absent, Measured, decode, encode
+from Testing.Core.phantom_case import make_phantom, write_phantom_study
+from Testing.Slicer.fake_worker import MASKS, FakeWorker, placed, studyAnswer
 
 
 def test_command_is_contributed_by_the_entry_point():
@@ -61,3 +67,35 @@ def test_folder_without_a_study_gives_the_window_s_message(driver, tmp_path):
     widget = driver.open_module()
     with pytest.raises(ReadingFailedError):
         read_study(driver.host, widget, tmp_path)
+
+
+def test_picture_waits_for_everything_that_follows_a_reading(driver, tmp_path, monkeypatch):
+    import importlib
+
+    from PySide6 import QtCore
+    from RenalCLIPDesktop.session import read_study
+
+    volumes, labels, truth = make_phantom(phases="AV")
+    study, masks = write_phantom_study(tmp_path / "study", volumes, labels)
+    full = placed(truth)
+    measured = full.lesions[0].measured
+    bare = replace(full, lesions=(replace(full.lesions[0], measured=Absent("not yet")),))
+    worker = FakeWorker({"study.open": studyAnswer(study), "segment": {**MASKS, "file": str(masks)}})
+    worker.automatic["review"] = encode(bare)
+    monkeypatch.setattr(importlib.import_module("RenalCLIPSlicerLib.Widget"), "CoreProcess", lambda *_: worker)
+    widget = driver.open_module()
+    case = widget.logic.case
+
+    def answer():
+        if case.later.coming("L1", "measured"):
+            number = case.latest["L1"]
+            worker.notified("review.measured", {"id": number, "lesion_id": "L1", "measured": encode(measured)})
+
+    timer = QtCore.QTimer()
+    timer.setInterval(1500)
+    timer.timeout.connect(answer)
+    timer.start()
+    read_study(driver.host, widget, study.folder)
+    timer.stop()
+    assert case.state.lesionReview().measured == decode(Measured, withoutEvidence(encode(measured)))
+    assert f"measured <b>{measured.total.text}</b>" in str(widget.parts.ui.nephrometryTotalLabel.text)
