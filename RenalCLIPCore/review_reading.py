@@ -211,9 +211,8 @@ def _agrees(letter: str, predicted: ComponentPrediction | None, measured: Measur
 
 
 def _beyond_the_lesion(lesion: LesionReview) -> list[str]:
-    proposed, used, diameter = (
-        present(part) for part in (lesion.centre_proposed, lesion.centre_used, lesion.largest_diameter_mm)
-    )
+    proposed, used = present(lesion.centre_proposed), present(lesion.centre_used)
+    diameter = present(lesion.largest_diameter_mm)
     if proposed is None or used is None or diameter is None:
         return []
     away = math.dist(proposed.lps_mm, used.lps_mm)
