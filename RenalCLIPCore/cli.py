@@ -29,9 +29,12 @@ _GROUPS = (
     "fine_tuning",
     "report_generation",
     "report",
+    "report_check",
     "bundle",
     "evaluate",
     "evaluation",
+    "worklist",
+    "worklist_results",
     "serve",
 )
 ENTRY_POINTS = "renalclip.commands"  # modules with COMMANDS that other packages bring

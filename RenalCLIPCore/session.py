@@ -371,6 +371,7 @@ class Session:
         from .exchange.evidence_pictures import evidence_pictures
         from .exchange.html import STUDY, write_html, write_pictures
         from .exchange.pictures import key_pictures
+        from .report_remarks import report_remarks
 
         case, segmentation = self._case, self._case.segmentation
         labels = segmentation.labels if segmentation else None
@@ -397,7 +398,7 @@ class Session:
             review = replace(review, study=replace(review.study, pictures=paths))
         if amend:
             review = amend(review)
-        write_html(review, stage, stage / PAGE_FILE, pictures)
+        write_html(review, stage, stage / PAGE_FILE, pictures, report_remarks(review))
         write_text(stage / REVIEW_FILE, to_json(review))
         return review
 

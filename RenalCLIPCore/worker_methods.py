@@ -18,8 +18,9 @@ from .imaging.volume import write_volume
 from .inference.case import now
 from .inference.records import registration_record
 from .reader_changes import with_reader_changes
+from .reading_methods import ReadingMethods
 from .resources import resources
-from .review import Absent, Centre, Edit, SignOff, decode, encode
+from .review import Absent, CaseReview, Centre, Edit, SignOff, decode, encode
 from .session import SEGMENTATION_FILE, Session, SessionOptions, demo_bundle
 from .worker import PROTOCOL_VERSION, Answer, FollowUp, InvalidParams, Progress
 
@@ -44,6 +45,7 @@ class SessionMethods:
     def __init__(self, options: SessionOptions, work: Path) -> None:
         self.session = Session(options)
         self.work = work
+        self._reading = ReadingMethods(self.session)
         self._methods: dict[str, Callable[[Params, Progress], Answer]] = {
             "initialize": self._initialize,
             "bundle.load": self._load_bundle,
@@ -59,6 +61,7 @@ class SessionMethods:
             "report.draft": self._report,
             "review.save": self._save,
             "phantom.study": self._phantom,
+            **self._reading.methods(),
         }
 
     def names(self) -> tuple[str, ...]:
@@ -150,6 +153,7 @@ class SessionMethods:
         else:
             folder = Path(params["model"]) if "model" in params else None
             segmentation = self.session.segment_with_model(folder, progress)
+        self._reading.note_masks()
         path = self.work / SEGMENTATION_FILE
         write_volume(segmentation.labels, path)
         findings = self.session.case.findings if self.session.case else None
@@ -186,7 +190,9 @@ class SessionMethods:
         return Answer(encode(review), self._follow_ups(primary.lesion_id) if primary else ())
 
     def _update(self, params: Params, progress: Progress) -> Answer:
+        before = self.session.reading(params["lesion_id"]).review
         lesion = self.session.move(params["lesion_id"], _point(params))
+        self._reading.note_move(before, lesion)
         return Answer(encode(lesion), self._follow_ups(params["lesion_id"]))
 
     def _explain(self, params: Params, progress: Progress) -> Answer:
@@ -204,7 +210,12 @@ class SessionMethods:
     def _save(self, params: Params, progress: Progress) -> Answer:
         edits = decode(tuple[Edit, ...], list(params.get("edits", ())))
         sign_off = decode(tuple[SignOff, ...], list(params.get("sign_off", ())))
-        files = self.session.save(Path(params["out"]), lambda review: with_reader_changes(review, edits, sign_off))
+
+        def amend(review: CaseReview) -> CaseReview:
+            return with_reader_changes(review, edits, sign_off)
+
+        files = self.session.save(Path(params["out"]), amend)
+        self._reading.note_review(amend(self.session.build()))
         return Answer({"files": [str(path) for path in files.values()]})
 
     def _phantom(self, params: Params, progress: Progress) -> Answer:

@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 
 Pictures = Mapping[str, Mapping[str, bytes]]
 
+
+@dataclass(frozen=True)
+class ReportRemark:
+    """A sentence of a report that is ``contradicted`` or ``unsupported``, its author, and the facts beside it."""
+
+    sentence: str
+    verdict: str
+    author: str
+    facts: tuple[str, ...]
+
+
+ReportChecks = Mapping[str, Sequence[ReportRemark]]
+
 STUDY = "study"
 
 
@@ -39,16 +52,18 @@ class EmbeddedPicture:
 _KINDS = {b"\x89PNG\r\n\x1a\n": ("png", "image/png"), b"\xff\xd8\xff": ("jpg", "image/jpeg")}
 
 
-def render_html(review: CaseReview, pictures: Pictures) -> str:
+def render_html(review: CaseReview, pictures: Pictures, report_checks: ReportChecks | None = None) -> str:
     """The page of a review.
 
     Args:
         review: The review.
         pictures: PNG or JPEG bytes by lesion id and picture name (see :func:`.pictures.key_pictures`); those under
             ``study`` show a study in which no lesion was found. Anything that is neither PNG nor JPEG is left out.
+        report_checks: By lesion id, the sentences of its report that are contradicted, or that no fact supports.
     """
-    return (
-        _environment().get_template("review.html.j2").render(review=review, pictures=_embedded(pictures), STUDY=STUDY)
+    template = _environment().get_template("review.html.j2")
+    return template.render(
+        review=review, pictures=_embedded(pictures), STUDY=STUDY, report_checks=dict(report_checks or {})
     )
 
 
@@ -64,7 +79,13 @@ def render_nephrometry(lesions: Sequence[LesionReview], notes: Sequence[str], pi
     return template.render(lesions=lesions, notes=notes, version=__version__, pictures=_embedded(pictures))
 
 
-def write_html(review: CaseReview, folder: Path, out: Path, pictures: Pictures | None = None) -> Path:
+def write_html(
+    review: CaseReview,
+    folder: Path,
+    out: Path,
+    pictures: Pictures | None = None,
+    report_checks: ReportChecks | None = None,
+) -> Path:
     """Write the page by atomic rename and return its path.
 
     Args:
@@ -72,11 +93,12 @@ def write_html(review: CaseReview, folder: Path, out: Path, pictures: Pictures |
         folder: Folder that the review's picture paths are relative to.
         out: The page.
         pictures: As for :func:`render_html`; read from the review's own paths when not given.
+        report_checks: As for :func:`render_html`.
 
     Raises:
         OutputError: The page cannot be written.
     """
-    text = render_html(review, read_pictures(review, folder) if pictures is None else pictures)
+    text = render_html(review, read_pictures(review, folder) if pictures is None else pictures, report_checks)
     _write(out, text.encode("utf-8", errors="xmlcharrefreplace"))
     return out
 

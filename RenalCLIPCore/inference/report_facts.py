@@ -29,11 +29,12 @@ _SURE = (0.35, 0.65)
 _RISES = ((-1e9, 25.0), (8.0, 65.0), (30.0, 110.0), (60.0, 1e9), (10.0, 1e9), (-1e9, 60.0))
 _ARTERIAL_RISES = ((-1e9, 30.0), (5.0, 80.0), (45.0, 1e9))
 _DRAFT = "draft"
+GIVEN = "given"  # source of a report that is none of the review's own
 
 
 @dataclass(frozen=True)
 class CheckedSentence:
-    """A sentence's check and its author: ``draft``, or who wrote it."""
+    """A sentence's check and its author: ``draft``, ``given``, or who wrote it."""
 
     check: SentenceCheck
     author: str
@@ -52,7 +53,8 @@ def check_review(review: CaseReview, lesion_id: str = "") -> tuple[CheckedSenten
         section: _authors(review, f"/lesions/{number}/report/{section}", text)
         for section, text in (("findings", report.findings), ("impression", report.impression))
     }
-    return tuple(CheckedSentence(check, authors[check.section].get(check.text, _DRAFT)) for check in checks)
+    default = report.source if report.source == GIVEN else _DRAFT
+    return tuple(CheckedSentence(check, authors[check.section].get(check.text, default)) for check in checks)
 
 
 def lesion_facts(lesions: Sequence[LesionReview], first: int = 0) -> tuple[CheckedLesion, ...]:

@@ -7,6 +7,8 @@ number is read and raised without anybody between, and the log is one chain.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,6 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import NullPool
 
 from ..errors import WorklistError
 from .schema import AUDIT_HEAD, METADATA, SCHEMA_VERSION, WORKLIST
@@ -109,7 +110,7 @@ class Database:
         Raises:
             WorklistError: The database cannot be used.
         """
-        with translated(), self._engine.begin() as connection:
+        with self._turn(), translated(), self._engine.begin() as connection:
             self._check_version(connection)
             connection.execute(select(AUDIT_HEAD.c.sequence).with_for_update())
             yield connection
@@ -117,11 +118,31 @@ class Database:
     def facts(self) -> dict[str, Any]:
         """What holds for the worklist as a whole, by name."""
         with self.reading() as connection:
-            return {key: json.loads(value) for key, value in connection.execute(select(WORKLIST)).tuples()}
+            return {row.key: json.loads(row.value) for row in connection.execute(select(WORKLIST))}
 
     def set_fact(self, connection: Connection, key: str, value: Any) -> None:
         """Replace a fact."""
         connection.execute(WORKLIST.update().where(WORKLIST.c.key == key).values(value=json.dumps(value)))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for one's turn among writers: SQLite's own waiting polls, and among many a writer can wait for ever."""
+        name = self._engine.url.database
+        if self._engine.dialect.name != "sqlite" or sys.platform == "win32" or not name or name.startswith("file:"):
+            yield
+            return
+        import fcntl
+
+        try:
+            queue = os.open(f"{name}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError:  # a folder that cannot be written; the database says so itself
+            yield
+            return
+        try:
+            fcntl.flock(queue, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(queue)
 
     def _check_version(self, connection: Connection) -> None:
         if not self._checked:
@@ -158,9 +179,7 @@ def _engine(address: URL, patience_s: float) -> Engine:
     if address.get_backend_name() == "sqlite":
         if address.database in (None, "", ":memory:"):
             raise WorklistError("A worklist in SQLite needs a file.")
-        engine = sqlalchemy.create_engine(
-            address, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": patience_s}
-        )
+        engine = sqlalchemy.create_engine(address, hide_parameters=True, connect_args={"timeout": patience_s})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine

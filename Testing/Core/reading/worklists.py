@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from RenalCLIPCore.reading import saving, worklist
@@ -62,8 +63,10 @@ def fork(url, by, count, seed, record):
     if child == 0:
         try:
             annotate(url, by, count, seed, record)
+            os._exit(0)
         finally:
-            os._exit(0 if sys.exc_info()[0] is None else 1)
+            traceback.print_exc()
+            os._exit(1)
     return child
 
 
