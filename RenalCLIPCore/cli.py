@@ -21,6 +21,7 @@ from .errors import RenalCLIPError, refusal
 
 _GROUPS = (
     "review",
+    "export",
     "nephrometry",
     "study",
     "phantom",

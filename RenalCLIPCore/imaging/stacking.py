@@ -105,6 +105,17 @@ def repeated_places(series: Series) -> tuple[tuple[int, int], ...]:
     return tuple((int(k), int(k) + 1) for k in np.flatnonzero(np.diff(series.offsets_mm) <= SAME_PLACE_MM))
 
 
+def stack_geometry(series: Series) -> Geometry | None:
+    """Grid of a series as its slices are stored (column, row, slice); None where its volume is resampled from them."""
+    plain = without(series, (second for _, second in repeated_places(series)))
+    layout = Layout(plain)
+    if len(plain.slices) < 2 or not layout.is_even or layout.is_tilted:
+        return None
+    count = len(plain.slices)
+    step = (plain.offsets_mm[-1] - plain.offsets_mm[0]) / (count - 1)
+    return _geometry(plain, (series.instance.columns, series.instance.rows, count), step)
+
+
 def check_layout(series: Series, allow_gaps: bool) -> None:
     """Check a series from its headers alone (repeated positions are left to :func:`build_volume`).
 
