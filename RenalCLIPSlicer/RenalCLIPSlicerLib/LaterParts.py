@@ -70,15 +70,19 @@ class LaterParts:
         self._arrived(lesion, part, None if "error" in params else params)
 
     def _ask(self, lesion: str, part: str) -> None:
+        case, state = self._case, self._case.state
         self._coming.add((lesion, part))
+
+        def done(result: Any) -> None:
+            if case.state is state:  # another case may have a lesion of that name
+                self._arrived(lesion, part, result)
 
         def failed(error: WorkerError) -> None:
             if error.code == ENDED:
-                self._case.latest.pop(lesion, None)
-            self._arrived(lesion, part, None)
+                case.latest.pop(lesion, None)
+            done(None)
 
-        params = {"lesion_id": lesion}
-        self._case.worker.request(PARTS[part], params, lambda result: self._arrived(lesion, part, result), failed)
+        case.worker.request(PARTS[part], {"lesion_id": lesion}, done, failed)
 
     def _arrived(self, lesion: str, part: str, data: Any) -> None:
         self._coming.discard((lesion, part))

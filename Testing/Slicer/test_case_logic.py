@@ -333,6 +333,20 @@ def test_the_lesion_that_is_chosen_gets_the_parts_that_only_the_first_had(read, 
     assert len(worker.waiting) == 3, "asked once"
 
 
+def test_a_part_that_comes_late_is_not_given_to_another_case(read, worker):
+    del worker.automatic["review"]
+    read.read()
+    worker.answer("review", encode(replace(review(), lesions=(review().lesions[0], bare(2)))))
+    for method in ("explain", "uncertainty", "measure"):
+        del worker.automatic[method]
+    read.selectLesion("L2")
+    other = CaseState(review=replace(review(), lesions=(bare(1), bare(2))), lesion="L2")
+    read.adopt(other)
+    worker.answer("measure", {"lesion_id": "L2", "measured": {"absent": "of the case before"}})
+    assert other.lesionReview("L2").measured == Absent("not yet")
+    assert not read.later.underWay
+
+
 def test_an_edited_section_survives_a_new_draft_and_a_moved_centre(read, worker):
     read.notes.editReport("impression", "Oncocytoma is likely.")
     worker.automatic["report.draft"] = {"findings": "New.", "impression": "1. New.", "source": "structured"}
