@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +14,7 @@ from .learning import add_workers
 if TYPE_CHECKING:
     from ..imaging.study import Phase
     from ..phantom.anatomy import PhantomPatient
+    from ..phantom.masks import MaskFile
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,11 @@ class PhantomCohort:
     phases: str
     processes: int
     dask: str
-    in_plane_mm: float
+    in_plane_mm: float | None
     lesion_only: bool
     both_kidneys: bool
+    masks: Path | None
+    per_mask: int | None
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,13 +125,22 @@ class PhantomCohort:
             "--phases", default="NAVD", help="phases of every patient, or 'mixed' for realistic gaps (default: NAVD)"
         )
         add_workers(parser)
-        parser.add_argument("--in-plane-mm", type=float, default=1.0, help="in-plane voxel spacing (default: 1)")
+        parser.add_argument("--in-plane-mm", type=float, help="in-plane voxel spacing (default: 1)")
         parser.add_argument(
             "--lesion-only", action="store_true", help="volumes of the lesion's region of interest, not both kidneys"
         )
         parser.add_argument(
             "--both-kidneys", action="store_true", help="a row of the table for the other kidney too (no labels)"
         )
+        parser.add_argument(
+            "--masks",
+            type=Path,
+            metavar="DIR",
+            help="paint the patients onto these label maps of real kidneys, on their own grids: 0 background, "
+            "1 kidney, 2 tumour, 3 cyst (KiTS). Their licence holds for the cohort and for what is learnt from it; "
+            "split such a cohort with 'cohort split', which keeps the patients of one map together",
+        )
+        parser.add_argument("--per-mask", type=int, metavar="N", help="at most N patients on one map (default: 1)")
 
     def run(self) -> None:
         """Draw, render and write."""
@@ -135,18 +148,32 @@ class PhantomCohort:
         from ..phantom.cohort import CohortPlan, write_cohort
         from ..progress import ProgressLine
 
+        progress = ProgressLine()
         plan = CohortPlan(
             patients=self.patients,
             seed=self.seed,
             site=self.centre,
             split=self.split,
             phases=None if self.phases == "mixed" else _phases(self.phases),
-            in_plane_mm=self.in_plane_mm,
+            in_plane_mm=1.0 if self.in_plane_mm is None else self.in_plane_mm,
             lesion_only=self.lesion_only,
             both_kidneys=self.both_kidneys,
         )
+        plan = replace(plan, masks=self._masks(plan.patients, progress))
         workers = Workers(self.processes, self.dask)
-        print(write_cohort(self.out, plan, workers=workers, progress=ProgressLine()))
+        print(write_cohort(self.out, plan, workers=workers, progress=progress))
+
+    def _masks(self, patients: int, progress: Callable[[float, str], None]) -> tuple[MaskFile, ...]:
+        from ..errors import ConfigurationError
+        from ..phantom.masks import choose_masks
+
+        if self.masks is None:
+            if self.per_mask is not None:
+                raise ConfigurationError("--per-mask belongs to --masks.")
+            return ()
+        if self.in_plane_mm is not None:
+            raise ConfigurationError("Painted patients have the voxels of their masks; leave out --in-plane-mm.")
+        return choose_masks(self.masks, patients, 1 if self.per_mask is None else self.per_mask, self.seed, progress)
 
 
 def _phases(letters: str) -> tuple[Phase, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,14 @@ class Sides:
         lesions: ``left`` or ``right`` per lesion.
         parenchyma_ml: Parenchyma per side.
         notes: What was assumed.
+        parenchyma: int8 on the labels' grid: 1 left, -1 right, 0 no parenchyma.
     """
 
     midline_x_mm: float
     lesions: tuple[str, ...]
     parenchyma_ml: dict[str, float]
     notes: tuple[str, ...]
+    parenchyma: npt.NDArray[np.int8] = field(repr=False, compare=False)
 
 
 def assign_sides(
@@ -69,7 +71,7 @@ def assign_sides(
     voxel = labels.geometry.voxel_volume_ml
     volumes = {"left": float((sided > 0).sum()) * voxel, "right": float((sided < 0).sum()) * voxel}
     found = tuple(_lesion_side(labels, sided, boxed, x, midline) for boxed in lesions)
-    return Sides(midline, found, volumes, tuple(notes))
+    return Sides(midline, found, volumes, tuple(notes), sided)
 
 
 @dataclass(frozen=True)

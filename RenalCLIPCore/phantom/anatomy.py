@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .enhancement import draw_enhancement
 from .histology import Histology, checked_prior, draw_attributes, draw_histology, draw_recurrence, oracle
@@ -15,7 +16,10 @@ from .patient import LEFT, RIGHT, Kidney, Lesion, PhantomPatient, Torso, Tumour
 from .shapes import Cylinder, Ellipsoid, Float3, Matrix3, Tube, as_matrix, as_point, rows
 from .streams import stream
 
-__all__ = ["LEFT", "RIGHT", "Kidney", "Lesion", "PhantomPatient", "Torso", "Tumour", "draw_patient"]
+__all__ = [
+    "LEFT", "RIGHT", "Kidney", "Lesion", "PhantomPatient", "Torso", "Tumour", "axes_along", "draw_kidney_at",
+    "draw_patient", "draw_torso",
+]  # fmt: skip
 
 
 def draw_patient(
@@ -41,7 +45,7 @@ def draw_patient(
         ConfigurationError: The prior is unusable.
     """
     weights = checked_prior(prior)
-    torso = _draw_torso(seed)
+    torso = draw_torso(seed)
     kidneys = (_draw_kidney(seed, LEFT, torso), _draw_kidney(seed, RIGHT, torso))
     tissues = draw_enhancement(seed, timing_sd)
     patient = PhantomPatient(seed, torso, kidneys, (), None, tissues)
@@ -57,9 +61,11 @@ def draw_patient(
     return replace(patient, lesions=lesions, tumour=tumour)
 
 
-def _draw_torso(seed: int) -> Torso:
+def draw_torso(seed: int, wider_mm: float = 0.0) -> Torso:
+    """Everything but kidneys and lesions; ``wider_mm`` adds to the half widths of body and cavity."""
     g = stream(seed, "torso")
     half = (float(np.clip(g.normal(168, 12), 145, 195)), float(np.clip(g.normal(116, 9), 100, 138)))
+    half = (half[0] + wider_mm, half[1] + wider_mm)
     body = Cylinder((0.0, 0.0), half)
     fat = float(np.clip(g.normal(18, 6), 8, 32))
     wall = Cylinder((0.0, -1.0), (half[0] - fat, half[1] - fat))
@@ -136,16 +142,29 @@ def _draw_bowel(seed: int, cavity: Cylinder) -> tuple[tuple[Tube, ...], tuple[El
 
 def _draw_kidney(seed: int, side: str, torso: Torso) -> Kidney:
     g = stream(seed, f"kidney.{side}")
-    s = 1.0 if side == LEFT else -1.0
+    s = _sign(side)
     size = float(np.clip(g.normal(1.0, 0.05), 0.88, 1.14))
     semi = (56.0 * size + g.normal(0, 1.5), 29.5 * size + g.normal(0, 1), 25.0 * size + g.normal(0, 1))
-    axes = _kidney_axes(s, g.normal(11, 3), g.normal(12, 3), g.normal(35, 8))
+    axes = _kidney_axes(side, g.normal(11, 3), g.normal(12, 3), g.normal(35, 8))
     spine_y = torso.spine.centre_xy_mm[1]
     centre = (
         s * (67.0 + g.normal(0, 3)),
         spine_y - 13.0 + g.normal(0, 3),
         (2.0 if side == LEFT else -14.0) + g.normal(0, 5),
     )
+    return draw_kidney_at(g, side, torso, Ellipsoid(as_point(centre), as_point(semi), axes))
+
+
+def draw_kidney_at(g: np.random.Generator, side: str, torso: Torso, place: Ellipsoid) -> Kidney:
+    """A kidney with sinus, collecting system and vessels where an ellipsoid lies.
+
+    Args:
+        g: Of everything that is drawn.
+        side: ``left`` or ``right``.
+        torso: Whose great vessels the kidney's own reach.
+        place: Centre, half lengths and axes (long, hilar, anterior).
+    """
+    s, centre, axes, semi = _sign(side), place.centre_lps_mm, place.axes, place.semi_axes_mm
     frame = rows(axes)
 
     def at(long: float, hilar: float, front: float) -> Float3:
@@ -169,14 +188,24 @@ def _draw_kidney(seed: int, side: str, torso: Torso) -> Kidney:
     bridge = ((aorta[0] + 4.0, aorta[1] - 15.0, vein_gate[2] + 3.0),) if side == LEFT else ()
     vein = Tube((at(2, 0.5 * b, 4), vein_gate, *bridge, (*cava, vein_gate[2] + 4.0)), 4.6)
     pyramids = (6.0, float(g.uniform(0, 2 * np.pi)), 4.0, float(g.uniform(0, 2 * np.pi)))
-    outline = Ellipsoid(as_point(centre), as_point(semi), axes, bend_mm=float(g.uniform(3, 7)))
+    outline = replace(place, bend_mm=float(g.uniform(3, 7)))
     cortex = float(np.clip(g.normal(7.5, 0.8), 5.5, 9.5))
     return Kidney(side, outline, sinus, (pelvis, *calyces, *cups), ureter, artery, vein, cortex, pyramids)
 
 
-def _kidney_axes(s: float, medial_deg: float, posterior_deg: float, hilum_deg: float) -> Matrix3:
+def _sign(side: str) -> float:
+    return 1.0 if side == LEFT else -1.0
+
+
+def _kidney_axes(side: str, medial_deg: float, posterior_deg: float, hilum_deg: float) -> Matrix3:
     """Rows (long, hilar, anterior): the upper pole medial and posterior, the hilum facing anteromedially."""
-    long = np.array([-s * np.tan(np.radians(medial_deg)), np.tan(np.radians(posterior_deg)), 1.0])
+    s = _sign(side)
+    return axes_along([-s * np.tan(np.radians(medial_deg)), np.tan(np.radians(posterior_deg)), 1.0], side, hilum_deg)
+
+
+def axes_along(direction: npt.ArrayLike, side: str, hilum_deg: float) -> Matrix3:
+    """Rows (long, hilar, anterior) of a kidney whose long axis has a direction (LPS, upwards)."""
+    s, long = _sign(side), np.array(direction, dtype=float)
     long /= np.linalg.norm(long)
     angle = np.radians(hilum_deg)
     hilar = np.array([-s * np.cos(angle), -np.sin(angle), 0.0])

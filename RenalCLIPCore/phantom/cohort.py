@@ -1,4 +1,8 @@
-"""A cohort of phantoms on disk: phases, labels, truth and report per patient; one table; whole reports."""
+"""A cohort of phantoms on disk: phases, labels, truth and report per patient; one table; whole reports.
+
+Patients are drawn whole, or painted onto label maps of real kidneys. Those of one map share a group of the table, so
+that no split parts them, and carry the licence of the maps.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,13 @@ from ..cohort.table import SPLITS, CohortRow, FollowUp, write_cohort_table
 from ..cohort.workers import Workers
 from ..errors import ConfigurationError, OutputError
 from ..imaging.study import Phase
-from ..imaging.volume import write_volume
+from ..imaging.volume import Volume, write_volume
+from ..output import write_text
 from .anatomy import draw_patient
 from .grids import crop_geometry, lesion_geometry
 from .histology import Histology
+from .masks import LICENCE, MaskFile, read_mask
+from .painting import moved, paint_patient, possible_prior
 from .patient import PhantomPatient
 from .render import Acquisition, TissueMap, render_labels, render_phase
 from .report_files import REPORT_FILE, PatientReport, other_kidney, read_report, write_report_file, write_report_tables
@@ -31,6 +38,7 @@ TABLE = "cohort.csv"
 ALONE = Workers()
 LABELS_FILE = "labels.nii.gz"
 TRUTH_FILE = "truth.json"
+NOTE = "LICENCE-OF-MASKS.txt"
 # Share of patients with each phase in a surgical cohort where nearly all have the portal phases.
 PHASE_SHARES: Mapping[Phase, float] = {Phase.N: 0.90, Phase.A: 0.93, Phase.V: 0.95, Phase.D: 0.60}
 
@@ -81,6 +89,8 @@ class CohortPlan:
         breathing_mm: Standard deviation of the patient's shift along z between the phases.
         lesion_only: Volumes hold the primary lesion's region of interest only (else both kidneys).
         both_kidneys: The table also has the row of the other kidney: volumes, report and answers, no labels.
+        masks: Label maps of real kidneys that the patients are painted onto in turn, on the maps' own grids (then
+            ``in_plane_mm`` and the site's slices do not count); empty for drawn anatomy.
     """
 
     patients: int
@@ -93,6 +103,7 @@ class CohortPlan:
     breathing_mm: float = 0.0
     lesion_only: bool = False
     both_kidneys: bool = False
+    masks: tuple[MaskFile, ...] = ()
 
     def __post_init__(self) -> None:
         if self.patients < 1:
@@ -112,8 +123,8 @@ class CohortPlan:
 
 
 def patient_id(plan: CohortPlan, index: int) -> str:
-    """Pseudonym of the patient at a position of the plan."""
-    return f"{plan.site}-{plan.seed}-{index:05d}"
+    """Pseudonym of the patient at a position of the plan; it tells nothing of a mask's file."""
+    return f"{plan.site}-{'painted-' if plan.masks else ''}{plan.seed}-{index:05d}"
 
 
 def patient_seed(plan: CohortPlan, index: int) -> int:
@@ -153,6 +164,7 @@ def describe(attributes: Mapping[str, float]) -> dict[str, int]:
     return {
         name: int(np.searchsorted(edges, attributes[attribute], side="right"))
         for name, (attribute, edges) in DESCRIPTOR_EDGES.items()
+        if attribute in attributes
     }
 
 
@@ -171,8 +183,17 @@ def write_patient(out: Path, plan: CohortPlan, index: int) -> Path:
 
 
 def planned_patient(plan: CohortPlan, index: int) -> PhantomPatient:
-    """The patient at a position of the plan."""
-    return draw_patient(patient_seed(plan, index), prior=plan.prior, timing_sd=SITES[plan.site].timing_sd)
+    """The patient at a position of the plan.
+
+    Raises:
+        OutputError: The mask that the patient is painted onto has changed.
+    """
+    return _scene(plan, index).patient
+
+
+def planned_prior(plan: CohortPlan, patient: PhantomPatient) -> Mapping[Histology, float] | None:
+    """Weights of the histologies that a patient of the plan was drawn with."""
+    return possible_prior(patient.painted.found, plan.prior) if patient.painted else plan.prior
 
 
 def planned_phases(plan: CohortPlan, index: int) -> tuple[Phase, ...]:
@@ -186,12 +207,38 @@ def planned_phases(plan: CohortPlan, index: int) -> tuple[Phase, ...]:
             return drawn
 
 
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """A patient and the label map, or None where the patient's shapes give it on any grid."""
+
+    patient: PhantomPatient
+    labels: Volume | None = None
+
+
+def _scene(plan: CohortPlan, index: int) -> _Scene:
+    seed, timing_sd = patient_seed(plan, index), SITES[plan.site].timing_sd
+    if not plan.masks:
+        return _Scene(draw_patient(seed, prior=plan.prior, timing_sd=timing_sd))
+    file = plan.masks[index % len(plan.masks)]
+    mask = read_mask(file.path)
+    if mask.sha256 != file.sha256:
+        raise OutputError("A mask has changed since the run began; run the command again.")
+    labels = mask.around_lesion() if plan.lesion_only else mask.labels
+    return _Scene(paint_patient(seed, mask, prior=plan.prior, timing_sd=timing_sd), labels)
+
+
 def _fill(folder: Path, plan: CohortPlan, index: int) -> None:
-    patient = planned_patient(plan, index)
+    scene = _scene(plan, index)
+    patient = scene.patient
     site, g = SITES[plan.site], stream(patient.seed, "acquisition")
     acquisition = Acquisition(g.uniform(*site.kernel_mm), g.uniform(*site.noise_hu), g.uniform(*site.grain_mm))
-    grid = lesion_geometry if plan.lesion_only else crop_geometry
-    geometry = grid(patient, in_plane_mm=plan.in_plane_mm, slice_mm=float(g.choice(site.slice_mm)))
+    if scene.labels is not None and patient.painted is not None:
+        written = scene.labels.geometry
+        geometry = moved(written, -np.asarray(patient.painted.origin_lps_mm))
+    else:
+        grid = lesion_geometry if plan.lesion_only else crop_geometry
+        geometry = grid(patient, in_plane_mm=plan.in_plane_mm, slice_mm=float(g.choice(site.slice_mm)))
+        written = geometry
     tissues = TissueMap(patient, geometry)
     for phase in planned_phases(plan, index):
         shift = plan.breathing_mm * float(stream(patient.seed, f"breathing.{phase.value}").normal())
@@ -199,10 +246,10 @@ def _fill(folder: Path, plan: CohortPlan, index: int) -> None:
             patient, phase, geometry, patient.seed,
             tissues=tissues, acquisition=acquisition, shift_mm=(0.0, 0.0, shift),
         )  # fmt: skip
-        write_volume(volume, folder / f"{phase.value}.nii.gz")
-    write_volume(render_labels(patient, geometry), folder / LABELS_FILE)
+        write_volume(Volume(volume.array, written), folder / f"{phase.value}.nii.gz")
+    write_volume(scene.labels or render_labels(patient, geometry), folder / LABELS_FILE)
     write_truth(truth(patient), folder / TRUTH_FILE)
-    write_report_file(patient, planned_phases(plan, index), plan.prior, folder / REPORT_FILE)
+    write_report_file(patient, planned_phases(plan, index), planned_prior(plan, patient), folder / REPORT_FILE)
 
 
 def _write_table(out: Path, plan: CohortPlan) -> Path:
@@ -211,9 +258,11 @@ def _write_table(out: Path, plan: CohortPlan) -> Path:
     for index in range(plan.patients):
         folder = out.resolve() / patient_id(plan, index)
         reports[folder.name] = _report(folder, plan, index)
-        row = _row(folder, plan, reports[folder.name])
-        rows += [row, other_kidney(row, reports[row.patient])] if plan.both_kidneys else [row]
+        row = _row(folder, plan, index, reports[folder.name])
+        rows += [row, *(other_kidney(row, reports[row.patient]) if plan.both_kidneys else ())]
     write_report_tables(reports, out)
+    if plan.masks:
+        write_text(out / NOTE, f"{LICENCE}\n")
     write_cohort_table(rows, out / TABLE)
     return out / TABLE
 
@@ -222,15 +271,17 @@ def _report(folder: Path, plan: CohortPlan, index: int) -> PatientReport:
     """The patient's report; folders of earlier versions lack it, and get it."""
     if not (folder / REPORT_FILE).is_file():
         patient = planned_patient(plan, index)
-        write_report_file(patient, planned_phases(plan, index), plan.prior, folder / REPORT_FILE)
+        write_report_file(patient, planned_phases(plan, index), planned_prior(plan, patient), folder / REPORT_FILE)
     return read_report(folder / REPORT_FILE)
 
 
-def _row(folder: Path, plan: CohortPlan, report: PatientReport) -> CohortRow:
+def _row(folder: Path, plan: CohortPlan, index: int, report: PatientReport) -> CohortRow:
     value: PhantomTruth = read_truth(folder / TRUTH_FILE)
-    primary, renal, tumour = value.primary, value.renal, value.tumour
-    if primary is None or renal is None or tumour is None:
+    primary, renal, tumour, painted = value.primary, value.renal, value.tumour, value.painted
+    if primary is None or tumour is None or (renal is None and painted is None):
         raise OutputError(f"{folder.name} has no lesion; remove the folder and run again.")
+    if painted and painted.mask_sha256 != plan.masks[index % len(plan.masks)].sha256:
+        raise OutputError(f"{folder.name} was painted onto another mask; give another folder, or the masks of before.")
     volumes = {phase: folder / f"{phase.value}.nii.gz" for phase in Phase}
     oracle = {"malignancy": tumour.oracle_malignancy, "aggressiveness": tumour.oracle_aggressiveness}
     recurrence = {}
@@ -246,7 +297,7 @@ def _row(folder: Path, plan: CohortPlan, report: PatientReport) -> CohortRow:
         volumes={phase: path for phase, path in volumes.items() if path.is_file()},
         label_map=folder / LABELS_FILE,
         labels={
-            **{f"renal_{c}": getattr(renal, c) for c in "renal"},
+            **({f"renal_{c}": getattr(renal, c) for c in "renal"} if renal else {}),
             "malignancy": tumour.malignancy,
             "aggressiveness": tumour.aggressiveness,
             **describe(tumour.attributes),
@@ -259,4 +310,6 @@ def _row(folder: Path, plan: CohortPlan, report: PatientReport) -> CohortRow:
         impression=report.kidney(primary.side).impression,
         attributes=report.kidney(primary.side).read,
         true_attributes=report.kidney(primary.side).true,
+        group=f"mask-{painted.mask_sha256[:16]}" if painted else "",
+        licence=painted.licence if painted else "",
     )

@@ -11,6 +11,9 @@ answers follow from its shape and hidden attributes:
   90 HU; in the arterial phase mild from 20, marked from 60 HU;
 - invasion where a tumour reaches at least ``SINUS_MM`` into the renal sinus;
 - malignancy and nature are the best judgement that the hidden attributes allow, firm beyond 90 %, not the histology.
+
+Of a patient painted onto a mask, the answers that need the kidney's native outline, its sinus or a drawn surface
+(``UNKNOWN_IN_MASKS``) are not known.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ import numpy as np
 
 from ..text.questionnaire import questionnaire
 from .histology import Attributes, Histology, posterior
+from .masked_shapes import MaskedBlob
 from .measures import surface_points
 from .patient import Kidney, Lesion, PhantomPatient
-from .shapes import Array
+from .shapes import Array, Blob
 
 Answers = tuple[int | None, ...]
 _RAYS, _SHELLS = 400, 6
@@ -32,6 +36,8 @@ SINUS_MM = 8.0
 _FIRM = 0.9
 _NATURES = {Histology.ANGIOMYOLIPOMA: 1, Histology.FAT_POOR_ANGIOMYOLIPOMA: 1, Histology.COMPLEX_CYST: 2}
 _OTHER_BENIGN = 3
+# Exophytic, shape, margin and invasion of the sinus, by the number of their question.
+UNKNOWN_IN_MASKS = (4, 5, 11, 14)
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ def kidney_findings(
         side: ``left`` or ``right``.
         prior: Weights of the histologies that the patient was drawn with.
     """
+    if not patient.has_kidney(side):
+        return KidneyFindings(side, questionnaire().no_mass)
     kidney = patient.kidney(side)
     here = [(index, lesion) for index, lesion in enumerate(patient.lesions) if lesion.side == side]
     if not here:
@@ -100,14 +108,15 @@ def kidney_findings(
     extents = {number: _extent(lesion, kidney) for number, lesion in here}
     further = tuple((extents[number], lesion.label == "tumour") for number, lesion in here if number != index)
     if patient.tumour is None or _is_simple(main):
-        return KidneyFindings(side, _simple_cyst(extents[index], len(here)), extents[index], True, further)
+        cyst = _known(patient, _simple_cyst(extents[index], len(here)))
+        return KidneyFindings(side, cyst, extents[index], True, further)
     attributes = patient.tumour.attributes
     weights = posterior(attributes, prior)
     malignant = sum(weight for histology, weight in weights.items() if histology.malignant)
     nature = _benign_nature(weights)
     return KidneyFindings(
         side,
-        _answers(main, attributes, extents[index], len(here), malignant, nature),
+        _known(patient, _answers(main, attributes, extents[index], len(here), malignant, nature)),
         extents[index],
         further=further,
         calcified=main.calcification is not None,
@@ -116,6 +125,12 @@ def kidney_findings(
         malignant=malignant,
         benign_nature=nature,
     )
+
+
+def _known(patient: PhantomPatient, answers: Answers) -> Answers:
+    if patient.painted is None:
+        return answers
+    return tuple(None if n in UNKNOWN_IN_MASKS else answer for n, answer in enumerate(answers, 1))
 
 
 def _importance(index: int, lesion: Lesion) -> tuple[bool, bool, float]:
@@ -127,12 +142,8 @@ def _is_simple(lesion: Lesion) -> bool:
 
 
 def _extent(lesion: Lesion, kidney: Kidney) -> Extent:
-    surface = surface_points(lesion.shape, _RAYS)
     centre = np.asarray(lesion.shape.centre_lps_mm)
-    rays = surface - centre
-    shells = np.cbrt((np.arange(_SHELLS) + 0.5) / _SHELLS)
-    inside = (centre + shells[:, None, None] * rays).reshape(-1, 3)
-    weights = np.tile(np.linalg.norm(rays, axis=1) ** 3, _SHELLS)
+    surface, inside, weights = _samples(lesion.shape, centre)
     long_mm, short_mm = _transverse_mm(surface)
     along, _, front = (float(value) for value in kidney.local(*centre))
     third = along / kidney.outline.semi_axes_mm[0]
@@ -144,6 +155,17 @@ def _extent(lesion: Lesion, kidney: Kidney) -> Extent:
         sinus_mm=-min(float(kidney.sinus_inside(*points.T).min()) for points in (surface, inside)),
         front_mm=front,
     )
+
+
+def _samples(shape: Blob, centre: Array) -> tuple[Array, Array, Array]:
+    """Points of a lesion's surface, points inside, and the weights of those."""
+    if isinstance(shape, MaskedBlob):
+        return shape.mask.surface_lps_mm(), shape.voxels_lps_mm, np.ones(len(shape.voxels_lps_mm))
+    surface = surface_points(shape, _RAYS)
+    rays = surface - centre
+    shells = np.cbrt((np.arange(_SHELLS) + 0.5) / _SHELLS)
+    inside = (centre + shells[:, None, None] * rays).reshape(-1, 3)
+    return surface, inside, np.tile(np.linalg.norm(rays, axis=1) ** 3, _SHELLS)
 
 
 def _transverse_mm(surface: Array) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 The model is hierarchical: histology is drawn from a prior; given the histology, each attribute is an independent
 Gaussian on its latent scale, without truncation. A visible quantity is a strictly increasing function of its latent
 value (a bounded logistic, an exponential or the identity), so that Bayes' rule in closed form is the best that any
-reader of the true attributes can do.
+reader of the true attributes can do. A latent value that is not known is NaN, and takes no part.
 """
 
 from __future__ import annotations
@@ -107,6 +107,9 @@ MODEL: Rows = {
                      (-5.6, 0.6), (-2.6, 1.5), (-0.9, 1.0)),
 }  # fmt: skip
 
+# Latent sizes of measured lesions stay within these; drawn ones go beyond in a few of 10,000.
+SIZE_LIMIT = 3.5
+
 # Log hazard per unit of each term; the sum is centred so that the typical malignant tumour has 0 (Zigeuner 2010 and the
 # Leibovich score: size, grade and necrosis carry the risk).
 HAZARD_SIZE, HAZARD_GRADE, HAZARD_NECROSIS, HAZARD_INVASION, HAZARD_CENTRE = 0.5, 1.0, 0.35, 0.5, 0.0
@@ -207,6 +210,18 @@ def draw_histology(seed: int, prior: Mapping[Histology, float] | None = None) ->
     return list(weights)[int(stream(seed, "histology").choice(len(weights), p=list(weights.values())))]
 
 
+def given_size(prior: Mapping[Histology, float] | None, size: float) -> dict[Histology, float]:
+    """The weights of the histologies of a lesion of known latent size, by Bayes' rule."""
+    unknown = dict.fromkeys(ATTRIBUTES, float("nan"))
+    return posterior(Attributes(**{**unknown, "size": size}), prior)
+
+
+def size_of(diameter_mm: float) -> float:
+    """Latent size of a diameter (of the sphere of equal volume), within ``SIZE_LIMIT``."""
+    share = float(np.clip((diameter_mm - 16.0) / 84.0, _logistic(-SIZE_LIMIT), _logistic(SIZE_LIMIT)))
+    return float(np.log(share / (1.0 - share)))
+
+
 def draw_attributes(seed: int, histology: Histology, name: str = "attributes") -> Attributes:
     """Attributes drawn given the histology; one stream per attribute."""
     values = {
@@ -225,7 +240,7 @@ def posterior(
     logs = []
     for histology, weight in weights.items():
         mean, sd = np.array(model[histology], dtype=float).T
-        logs.append(np.log(weight) - np.sum(np.square((values - mean) / sd) / 2 + np.log(sd)))
+        logs.append(np.log(weight) - np.nansum(np.square((values - mean) / sd) / 2 + np.log(sd)))
     exponent = np.exp(np.array(logs) - max(logs))
     return dict(zip(weights, (exponent / exponent.sum()).tolist(), strict=True))
 

@@ -19,6 +19,15 @@ def place_primary(patient: PhantomPatient, side: str, histology: Histology, attr
     g = stream(patient.seed, "primary.shape")
     shape = _free_blob(g, 0.5 * attributes.diameter_mm, attributes.margin_irregularity)
     shape = _placed(patient, side, shape, stream(patient.seed, "primary.position"))
+    return _made_up(g, side, shape, histology, attributes)
+
+
+def lesion_of(seed: int, side: str, shape: Blob, histology: Histology, attributes: Attributes) -> Lesion:
+    """A primary lesion of a given shape with the given attributes."""
+    return _made_up(stream(seed, "primary.shape"), side, shape, histology, attributes)
+
+
+def _made_up(g: np.random.Generator, side: str, shape: Blob, histology: Histology, attributes: Attributes) -> Lesion:
     scale = max(3.0, 0.12 * attributes.diameter_mm)
     texture = (Waves.draw(g, scale), Waves.draw(g, 1.6 * scale))
     calcification = None

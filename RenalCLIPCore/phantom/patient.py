@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..imaging.lesions import LesionFindings
 from ..imaging.study import Phase
 from .enhancement import TissueHU
 from .histology import Attributes, Histology, Oracle, Recurrence
-from .shapes import Array, Blob, Cylinder, Ellipsoid, Float3, Tube, Waves, local
+from .shapes import Array, Blob, Cylinder, Ellipsoid, Float3, Shape, Tube, Waves, as_point, local
 
 LEFT, RIGHT = "left", "right"
 
@@ -35,12 +36,16 @@ class Kidney:
     side: str
     outline: Ellipsoid
     sinus: Ellipsoid
-    collecting: tuple[Ellipsoid | Tube, ...]
+    collecting: tuple[Shape, ...]
     ureter: Tube
     artery: Tube
     vein: Tube
     cortex_mm: float
     pyramids: tuple[float, float, float, float]
+
+    def capsule(self, by_mm: float) -> Shape:
+        """The outline grown by some millimetres: what the kidney keeps clear of other organs."""
+        return replace(self.outline, semi_axes_mm=as_point(np.asarray(self.outline.semi_axes_mm) + by_mm))
 
     def parenchyma(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance of cortex and medulla (outline without sinus)."""
@@ -101,7 +106,10 @@ class Tumour:
 
 @dataclass(frozen=True)
 class Torso:
-    """Everything but kidneys and lesions; see the names. ``wall`` is the outer surface of the muscle wall."""
+    """Everything but kidneys and lesions; see the names.
+
+    ``wall`` is the outer surface of the muscle wall, ``level_mm`` the distance between vertebral discs.
+    """
 
     body: Cylinder
     wall: Cylinder
@@ -118,6 +126,22 @@ class Torso:
     bowel: tuple[Tube, ...]
     gas: tuple[Ellipsoid, ...]
     ribs: tuple[Tube, ...]
+    level_mm: float = 36.0
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """The label map that a patient is painted onto.
+
+    Attributes:
+        mask_sha256: Hash of its file.
+        origin_lps_mm: Where the patient's origin lies in the map's own frame, which its files are written in.
+        found: What the map shows: lesions with sides and sizes, primary first, and the kidneys' volumes.
+    """
+
+    mask_sha256: str
+    origin_lps_mm: Float3
+    found: LesionFindings
 
 
 @dataclass(frozen=True)
@@ -127,22 +151,28 @@ class PhantomPatient:
     Attributes:
         seed: Seed of every draw.
         torso: Body, spine, vessels, other organs.
-        kidneys: Left and right.
+        kidneys: Left and right; a patient painted onto a mask may have one.
         lesions: Primary first; empty for a study without a lesion.
         tumour: Truth of the primary lesion, None without one.
         tissues: HU per tissue and phase.
+        painted: Where kidneys and lesions come from, if not from a seed.
     """
 
     seed: int
     torso: Torso
-    kidneys: tuple[Kidney, Kidney]
+    kidneys: tuple[Kidney, ...]
     lesions: tuple[Lesion, ...]
     tumour: Tumour | None
     tissues: TissueHU
+    painted: Painted | None = None
 
     def kidney(self, side: str) -> Kidney:
         """The kidney of a side."""
         return next(k for k in self.kidneys if k.side == side)
+
+    def has_kidney(self, side: str) -> bool:
+        """Whether there is a kidney on a side."""
+        return any(k.side == side for k in self.kidneys)
 
     @property
     def primary(self) -> Lesion | None:

@@ -36,7 +36,7 @@ class KidneyRecord:
         true: The fourteen true answers.
         stated: What the writer of the report put into it.
         read: What the rules read from it.
-        centre_lps_mm: Centre of its outline.
+        centre_lps_mm: Centre of its outline; None where there is no kidney.
         text: Findings and impression by language.
     """
 
@@ -45,7 +45,7 @@ class KidneyRecord:
     true: Answers
     stated: Answers
     read: Answers
-    centre_lps_mm: tuple[float, float, float]
+    centre_lps_mm: tuple[float, float, float] | None
     text: Mapping[str, SideText]
 
 
@@ -101,11 +101,16 @@ def write_report_tables(reports: Mapping[str, PatientReport], folder: Path) -> N
         write_text(folder / f"reports.{language}.csv", file.getvalue())
 
 
-def other_kidney(row: CohortRow, report: PatientReport) -> CohortRow:
-    """The row of the kidney without the primary lesion: the same volumes, its own report, no labels or follow-up."""
+def other_kidney(row: CohortRow, report: PatientReport) -> tuple[CohortRow, ...]:
+    """The row of the kidney without the primary lesion: the same volumes, its own report, no labels or follow-up.
+
+    None where there is no other kidney.
+    """
     side = LEFT if row.side == RIGHT else RIGHT
     kidney = report.kidney(side)
-    return CohortRow(
+    if kidney.centre_lps_mm is None:
+        return ()
+    other = CohortRow(
         patient=row.patient,
         side=side,
         site=row.site,
@@ -117,28 +122,44 @@ def other_kidney(row: CohortRow, report: PatientReport) -> CohortRow:
         impression=kidney.impression,
         attributes=kidney.read,
         true_attributes=kidney.true,
+        group=row.group,
+        licence=row.licence,
     )
+    return (other,)
 
 
 def _kidney(patient: PhantomPatient, report: KidneyReport) -> dict[str, Any]:
     return {
-        "centre_lps_mm": list(patient.kidney(report.side).outline.centre_lps_mm),
+        "centre_lps_mm": _centre(patient, report.side),
         "true": list(report.true),
         "stated": list(report.stated),
         "text": {language: asdict(text) for language, text in report.text.items()},
     }
 
 
+def _centre(patient: PhantomPatient, side: str) -> list[float] | None:
+    """Centre of a kidney's outline in the frame of the volumes."""
+    if not patient.has_kidney(side):
+        return None
+    centre = patient.kidney(side).outline.centre_lps_mm
+    if patient.painted is None:
+        return list(centre)
+    return [a + b for a, b in zip(centre, patient.painted.origin_lps_mm, strict=True)]
+
+
 def _record(item: dict[str, Any]) -> KidneyRecord:
     text = {language: SideText(**words) for language, words in item["text"].items()}
     english = text["en"]
-    x, y, z = (float(value) for value in item["centre_lps_mm"])
+    centre = item["centre_lps_mm"]
+    if centre is not None:
+        x, y, z = (float(value) for value in centre)
+        centre = x, y, z
     return KidneyRecord(
         findings=english.findings,
         impression=english.impression,
         true=tuple(item["true"]),
         stated=tuple(item["stated"]),
         read=read_answers(english.findings, english.impression),
-        centre_lps_mm=(x, y, z),
+        centre_lps_mm=centre,
         text=text,
     )

@@ -83,7 +83,8 @@ def write_report(
     texts: dict[str, dict[str, tuple[list[str], list[str]]]] = {side: {} for side in plans}
     whole = {}
     for language, words in said.items():
-        bilateral = [str(item) for item in words.document["both"]][both : both + 1]
+        paired = words.document["both"] if len(patient.kidneys) == 2 else ()
+        bilateral = [str(item) for item in paired][both : both + 1]
         for side, plan in plans.items():
             g = stream(patient.seed, f"report.{side}.{language}")
             findings = [words.sentence(item, g) for item in plan.findings]
@@ -116,6 +117,8 @@ def _plan(
 ) -> _Plan:
     found = kidney_findings(patient, side, prior)
     g = stream(patient.seed, f"report.{side}")
+    if not patient.has_kidney(side):
+        return _Plan(found.answers, found.answers, (Statement("no_kidney", side=side),), ())
     if found.main is None:
         impression = (Statement("normal_impression", side=side),) if g.uniform() < 0.4 else ()
         return _Plan(found.answers, questionnaire().no_mass, (Statement("normal", side=side),), impression)
@@ -144,7 +147,7 @@ def _stated(
     omitted = set()
     for question in questions:
         share, slip, other = g.uniform(), g.uniform(), int(g.integers(99))
-        if share < OMITTED.get(question.number, 0.0):
+        if share < OMITTED.get(question.number, 0.0) or stated[question.number - 1] is None:
             omitted.add(question.number)
         elif slip < MISTAKEN and question.number in (2, 5, 6, 7, 8, 9, 10, 11, 14):
             stated[question.number - 1] = _another(question.number, stated[question.number - 1], other)
@@ -192,7 +195,7 @@ def _statements(
     if shape is not None:
         del told[4]
     body = [Statement(key, str(stated[index])) for index, key in told.items() if stated[index] != absent[index]]
-    if stated[3] == 0 or g.uniform() < 0.3:
+    if found.answers[3] is not None and (stated[3] == 0 or g.uniform() < 0.3):
         body.append(Statement("exophytic", str(stated[3])))
     return lead, body
 

@@ -15,6 +15,18 @@ Coordinates = tuple[Array, Array, Array]
 Distance = Callable[[Array, Array, Array], Array]
 
 
+def along_axes(affine: Array, *axes: Array) -> Coordinates:
+    """An affine map (4, 4) of coordinates that broadcast; axes that take no part in a result do not lengthen it."""
+    found: list[Any] = []
+    for row in affine[:3]:
+        total: Any = row[3]
+        for factor, axis in zip(row[:3], axes, strict=True):
+            if factor:
+                total = total + factor * axis
+        found.append(total)
+    return found[0], found[1], found[2]
+
+
 class SampledGrid:
     """Coordinates of a grid's parts; short broadcasting axes when the grid is aligned with the patient."""
 
@@ -41,19 +53,12 @@ class SampledGrid:
 
     def coordinates(self, region: Region, offset: float = 0.0) -> Coordinates:
         """LPS coordinates of a region, float32, shifted by ``offset`` voxels along the thickest axis."""
-        affine = self.geometry.index_to_lps
-        indices = []
+        indices: list[Any] = []
         for axis, part in enumerate(region):
             values = np.arange(part.start, part.stop, dtype=np.float64) + (offset if axis == self.thick else 0.0)
             indices.append(values.reshape([-1 if a == axis else 1 for a in range(3)]))
-        found: list[Any] = []
-        for row in affine[:3]:
-            total: Any = row[3]
-            for axis in range(3):
-                if row[axis]:
-                    total = total + row[axis] * indices[axis]
-            found.append(np.asarray(total, np.float32))
-        return found[0], found[1], found[2]
+        x, y, z = along_axes(self.geometry.index_to_lps, *indices)
+        return np.asarray(x, np.float32), np.asarray(y, np.float32), np.asarray(z, np.float32)
 
     def offsets(self) -> list[float]:
         """Sub-slice positions, in voxels along the thickest axis."""

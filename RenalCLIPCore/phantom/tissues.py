@@ -13,7 +13,7 @@ from ..imaging.study import Phase
 from ..imaging.volume import Geometry
 from .patient import Kidney, Lesion, PhantomPatient
 from .sampling import Coordinates, Region, SampledGrid
-from .shapes import Array, Blob, Cylinder, Shape, as_point
+from .shapes import Array, Blob, Cylinder, Shape
 
 PERIRENAL_FAT_MM = 3.5
 
@@ -130,18 +130,18 @@ def _spine(patient: PhantomPatient, grid: SampledGrid) -> Iterable[_Paint]:
     if region is None:
         return
     x, y, z = grid.coordinates(region)
-    level = np.abs(np.mod(z - np.float32(torso.disc_offset_mm), np.float32(36.0)) - np.float32(18.0))
-    disc = np.clip(level - np.float32(13.0), 0.0, 1.0)
+    period, middle = np.float32(torso.level_mm), np.float32(torso.level_mm / 2)
+    level = np.abs(np.mod(z - np.float32(torso.disc_offset_mm), period) - middle)
+    disc = np.clip(level - np.float32(middle - 5.0), 0.0, 1.0)
     shell = np.clip(1.0 + torso.spine.distance(x, y, z) / np.float32(2.0), 0.0, 1.0)
-    plate = np.clip(1.0 - np.abs(level - np.float32(12.5)), 0.0, 1.0)
+    plate = np.clip(1.0 - np.abs(level - np.float32(middle - 5.5)), 0.0, 1.0)
     bone = np.clip(np.maximum(shell, plate), 0.0, 1.0)
     mixture = (("disc", disc), ("cortical bone", (1 - disc) * bone * 0.7), ("vertebra", (1 - disc) * (1 - bone * 0.7)))
     yield _Paint(region, grid.occupancy(torso.spine.distance, region), mixture)
 
 
 def _kidney(patient: PhantomPatient, kidney: Kidney, grid: SampledGrid) -> Iterable[_Paint]:
-    capsule = replace(kidney.outline, semi_axes_mm=as_point(np.asarray(kidney.outline.semi_axes_mm) + PERIRENAL_FAT_MM))
-    yield from _coats(grid, [capsule], "fat")
+    yield from _coats(grid, [kidney.capsule(PERIRENAL_FAT_MM)], "fat")
     yield from _coats(grid, [kidney.vein], "renal vein")
     if patient.tumour and patient.primary and patient.primary.side == kidney.side:
         yield from _thrombus(kidney, patient.primary, patient.tumour.attributes.vein_invasion, grid)
