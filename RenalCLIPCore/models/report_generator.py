@@ -74,6 +74,30 @@ class GeneratorSettings(BaseModel):
     writing: Writing = Writing()
 
 
+class Projector(nn.Linear):
+    """One linear layer from image features to visual tokens, behind a fixed shift and scale of the features.
+
+    The shift and scale are 0 and 1 unless they are set to standardise the features.
+    """
+
+    def __init__(self, features: int, out: int, generator: torch.Generator | None = None) -> None:
+        super().__init__(features, out)
+        nn.init.trunc_normal_(self.weight, std=0.02, a=-0.04, b=0.04, generator=generator)
+        nn.init.zeros_(self.bias)
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+
+    def standardise(self, features: Tensor) -> None:
+        """Let features distributed as these (n, F) have zero mean and unit variance; constant ones become zero."""
+        spread = features.std(dim=0)
+        self.get_buffer("mean").copy_(features.mean(dim=0))
+        self.get_buffer("scale").copy_(torch.where(spread > 1e-6, 1 / spread.clamp_min(1e-6), 0.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, F) -> (B, out)."""
+        return super().forward((features - self.get_buffer("mean")) * self.get_buffer("scale"))
+
+
 class ReportGenerator(nn.Module):
     """Projector and language model.
 
@@ -96,9 +120,7 @@ class ReportGenerator(nn.Module):
         tokenizer.padding_side = "right"
         make_causal(network)
         self.width = int(network.config.hidden_size)
-        self.projector = nn.Linear(settings.feature_dim, settings.tokens * self.width)
-        nn.init.trunc_normal_(self.projector.weight, std=0.02, a=-0.04, b=0.04, generator=generator)
-        nn.init.zeros_(self.projector.bias)
+        self.projector = Projector(settings.feature_dim, settings.tokens * self.width, generator)
         start = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
         self._before = [*start, *self._words(_OPEN)]
         self._after = self._words(f"\n{settings.instruction}{_CLOSE}\n")

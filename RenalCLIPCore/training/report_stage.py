@@ -97,6 +97,9 @@ def train_report(
         told = _part(progress, 0.5 * _FEATURES * number, 0.5 * _FEATURES)
         views = configuration.views if name == "training" else 0
         features |= image_features(encoder, part, store, configuration, views, told)
+    if isinstance(configuration, ReportProjectorConfiguration) and configuration.standardise:
+        seen = [views[0] for row in rows["training"] for views in features[row.case_id].values()]
+        generator.projector.standardise(torch.from_numpy(np.stack(seen)))
     data = ReportData(rows["training"], rows["validation"], features, configuration)
     origin = f"{generator.settings.encoder_sha256} {_origin(language_model, initial)}"
     trainer = Trainer(ReportTask(generator), data, configuration, out, cohort.split_sha256, origin)

@@ -38,6 +38,8 @@ class ReportProjectorConfiguration(ReportStage):
     """Step 1: the projector alone, in front of a frozen language model.
 
     Attributes:
+        standardise: Whether the projector sees the features less their mean and in units of their spread over the
+            training images; it stays one linear map.
         new_model: A small language model that starts from random weights, where no checkpoint folder is given. It is
             trained together with the projector.
     """
@@ -45,6 +47,7 @@ class ReportProjectorConfiguration(ReportStage):
     stage: Literal["report-projector"] = "report-projector"
     epochs: int = Field(default=20, ge=1)
     optimiser: Optimiser = Optimiser(learning_rate=1e-3, weight_decay=5e-2)
+    standardise: bool = False
     new_model: NewTextModel | None = None
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from RenalCLIPCore.models.encoder import RenalEncoder
 from RenalCLIPCore.models.report_generator import (
     INSTRUCTION,
     GeneratorSettings,
+    Projector,
     ReportGenerator,
     Writing,
     encoder_digest,
@@ -78,6 +79,19 @@ def test_a_generator_learns_to_tell_images_apart():
         (loss / count).backward()
         optimiser.step()
     assert [text.strip() for text in generator.write(features())] == list(TEXTS)
+
+
+def test_standardised_features_have_no_mean_and_unit_spread_and_the_map_stays_linear(tmp_path):
+    projector = Projector(3, 5, torch.Generator().manual_seed(0))
+    images = torch.tensor([[3.0, 100.0, 7.0], [3.2, 140.0, 7.0], [3.1, 90.0, 7.0]])
+    plain = projector(images)
+    torch.testing.assert_close(plain, images @ projector.weight.T)
+    projector.standardise(images)
+    inside = (images - projector.mean) * projector.scale
+    torch.testing.assert_close(inside.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(inside.std(0), torch.tensor([1.0, 1.0, 0.0]), atol=1e-4, rtol=0)
+    found = projector(images)
+    torch.testing.assert_close(projector(images.mean(0, keepdim=True))[0], found.mean(0), atol=1e-6, rtol=0)
 
 
 def test_adapters_leave_the_language_model_frozen_and_a_frozen_one_in_evaluation_mode():

@@ -28,7 +28,7 @@ SMALL = {
     "augmentation": {"translation_px": 1, "rotation_rad": [0, 0, 0]},
 }
 NEW = {"vocabulary": 320, "width": 16, "hidden": 32, "layers": 1, "heads": 2}
-FIRST = ReportProjectorConfiguration.model_validate({**SMALL, "new_model": NEW})
+FIRST = ReportProjectorConfiguration.model_validate({**SMALL, "new_model": NEW, "standardise": True})
 SECOND = ReportAdaptersConfiguration.model_validate({**SMALL, "lora": {"rank": 2}})
 
 
@@ -99,6 +99,9 @@ def test_the_second_step_trains_projector_and_adapters_from_the_first(steps):
     assert moved
     assert all("_proj" in name for name in moved)
     assert not torch.equal(first.projector.weight, second.projector.weight)
+    assert first.projector.mean.abs().sum() > 0
+    assert torch.equal(first.projector.mean, second.projector.mean)
+    assert torch.equal(first.projector.scale, second.projector.scale)
     assert second.write(torch.zeros(1, 16)) == second.write(torch.zeros(1, 16))
 
 
