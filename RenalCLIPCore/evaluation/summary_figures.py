@@ -27,7 +27,7 @@ from .figure_style import (
     spread,
 )  # fmt: skip
 
-_STEP_IN = 1.24  # from box to box of a flow chart
+_STEP_IN, _COLUMN_IN = 1.24, 3.9  # from box to box, and from cohort to cohort, of a flow chart
 
 
 @dataclass(frozen=True)
@@ -156,12 +156,12 @@ def efficiency_figure(cohorts: Sequence[EfficiencyPanel]) -> Picture:
 def flow_figure(cohorts: Mapping[str, Sequence[FlowStep]]) -> Picture:
     """A column of boxes per cohort: who is there, who leaves and why, who is evaluated."""
     deepest = max(len(steps) for steps in cohorts.values())
-    with canvas(3.6 * len(cohorts), _STEP_IN * deepest) as figure:
+    with canvas(_COLUMN_IN * len(cohorts), _STEP_IN * deepest) as figure:
         axes = figure.subplots()
         axes.set_axis_off()
-        axes.set(xlim=(0, 3.6 * len(cohorts)), ylim=(0.46 - _STEP_IN * deepest, 0.45))
+        axes.set(xlim=(0, _COLUMN_IN * len(cohorts)), ylim=(0.46 - _STEP_IN * deepest, 0.45))
         for column, (name, steps) in enumerate(cohorts.items()):
-            left = 3.6 * column
+            left = _COLUMN_IN * column
             axes.text(left + 0.05, 0.2, name, fontweight="bold", fontsize=10)
             for place, step in enumerate(steps):
                 _box(axes, left, -_STEP_IN * place, step, last=place == len(steps) - 1)
@@ -236,11 +236,11 @@ def _marks(axes: Any, panel: MarksPanel) -> None:
 def _box(axes: Any, left: float, top: float, step: FlowStep, *, last: bool) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    middle, branch = left + 0.955, top - 0.95
+    middle, branch = left + 1.155, top - 0.95
     face, edge = ("#e8f0f7", COLOURS[0]) if last else ("white", QUIET)
     shape = "round,pad=0.02,rounding_size=0.05"
     axes.add_patch(
-        FancyBboxPatch((left + 0.08, top - 0.68), 1.75, 0.68, boxstyle=shape, facecolor=face, edgecolor=edge)
+        FancyBboxPatch((left + 0.08, top - 0.68), 2.15, 0.68, boxstyle=shape, facecolor=face, edgecolor=edge)
     )
     axes.text(middle, top - 0.34, step.words, ha="center", va="center", fontsize=8)
     if last:
@@ -249,5 +249,5 @@ def _box(axes: Any, left: float, top: float, step: FlowStep, *, last: bool) -> N
     axes.annotate("", (middle, top - _STEP_IN + 0.02), (middle, top - 0.72), arrowprops=arrow)
     if step.leaving:
         frame = {"facecolor": "white", "edgecolor": LINE, "linewidth": 0.7, "boxstyle": "square,pad=0.3"}
-        axes.annotate("", (left + 1.2, branch), (middle, branch), arrowprops=arrow)
-        axes.text(left + 1.24, branch, step.leaving, va="center", fontsize=7.6, color=QUIET, bbox=frame)
+        axes.annotate("", (left + 1.4, branch), (middle, branch), arrowprops=arrow)
+        axes.text(left + 1.44, branch, step.leaving, va="center", fontsize=7.6, color=QUIET, bbox=frame)

@@ -13,7 +13,8 @@ from .figure_style import COLOURS, LINE, Picture, canvas, legend_below, look, pa
 from .survival_groups import GroupComparison
 
 _GROUP_COLOURS = (COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[3])
-_HIGH = 0.5  # share free of the event above which the room for the legend is under the curves
+_BOX_WIDTH, _BOX_HEIGHT = 0.6, 0.3  # share of the axes that the legend takes
+_LAST = 0.02  # curves are drawn while this share of the cases is followed
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,8 @@ def over_time_figure(measures: Sequence[TimePanel]) -> Picture:
 
 def _draw_groups(axes: Any, panel: SurvivalPanel) -> None:
     curves = panel.found.curves
-    end = max(float(curve.left[-1]) for curve in curves)
+    left = np.sort(np.concatenate([curve.left for curve in curves]))
+    end = float(left[-max(1, round(_LAST * len(left)))])
     for place, curve in enumerate(curves):
         colour = _GROUP_COLOURS[place % len(_GROUP_COLOURS)]
         axes.fill_between(curve.months, curve.low, curve.high, step="post", color=colour, alpha=0.13, linewidth=0)
@@ -112,8 +114,8 @@ def _draw_groups(axes: Any, panel: SurvivalPanel) -> None:
     axes.set(xlim=(0, end * 1.02), ylim=(0, 1.03), ylabel=panel.endpoint, title=panel.title)
     axes.set_xlabel("Months of follow-up")
     axes.set_xticks(ticks)
-    free = min(float(c.event_free[np.searchsorted(c.months, 0.45 * end, side="right") - 1]) for c in curves)
-    legend = axes.legend(loc="lower left" if free > _HIGH else "upper right", title=panel.words)
+    crossed = any((curve.event_free[curve.months <= _BOX_WIDTH * end] < _BOX_HEIGHT).any() for curve in curves)
+    legend = axes.legend(loc="upper right" if crossed else "lower left", title=panel.words)
     legend.set_frame_on(True)
     legend.get_frame().set(edgecolor=LINE, linewidth=0.6, alpha=0.92)
     legend.set_alignment("left")

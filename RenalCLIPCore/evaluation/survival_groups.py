@@ -13,6 +13,7 @@ from .bootstrap import HALF_WIDTH
 from .classification import Array
 from .survival import checked_follow_up
 
+_STEPS = (0.95, 0.25, 0.05)  # of Newton's method: lifelines' own, and smaller ones where it runs away
 _SEPARATED = 30.0  # standard error over a variable's range beyond which its likelihood has no maximum
 
 
@@ -188,11 +189,15 @@ def _fitted(times: Array, seen: npt.NDArray[np.bool_], matrix: Array) -> list[tu
     table = pd.DataFrame(matrix / spread, columns=[f"x{k}" for k in range(matrix.shape[1])])
     table["months"], table["event"] = times, seen
     fitter = CoxPHFitter()
-    try:
-        with warnings.catch_warnings():  # separated groups are told by their errors, see _SEPARATED
-            warnings.simplefilter("ignore")
-            fitter.fit(table, "months", "event")
-    except ConvergenceError:
+    for step in _STEPS:
+        try:
+            with warnings.catch_warnings():  # separated groups are told by their errors, see _SEPARATED
+                warnings.simplefilter("ignore")
+                fitter.fit(table, "months", "event", fit_options={"step_size": step})
+            break
+        except ConvergenceError:
+            continue
+    else:
         return None
     found = fitter.summary
     coefficients, errors = found["coef"].to_numpy() / spread, found["se(coef)"].to_numpy() / spread

@@ -98,20 +98,16 @@ def _flow(data: StudyData, name: str, rows: Rows) -> list[FlowStep]:
     steps = [FlowStep(f"{len(rows)} kidneys of\n{patients} patients", "\n".join(leaving) or without)]
     if leaving:
         steps.append(FlowStep(f"{len(lesions)} lesions in the\n{split} split", without))
-    return [*steps, FlowStep(_evaluated_words(data, evaluated))]
+    return [*steps, FlowStep(_evaluated_words(evaluated))]
 
 
-def _evaluated_words(data: StudyData, rows: Rows) -> str:
-    counts = []
-    if any(task.startswith("renal_") for task in data.tasks()):
-        counts.append(f"R.E.N.A.L. {sum('renal_r' in row.labels for row in rows)}")
-    for task in ("malignancy", "aggressiveness"):
-        if task in data.tasks():
-            counts.append(f"{task} {sum(task in row.labels for row in rows)}")
+def _evaluated_words(rows: Rows) -> str:
+    counts = {"R.E.N.A.L.": sum("renal_r" in row.labels for row in rows)}
+    counts |= {task: sum(task in row.labels for row in rows) for task in ("malignancy", "aggressiveness")}
     followed = [row for row in rows if row.labels.get("malignancy") == 1]
-    for name in data.endpoints_followed():
-        counts.append(f"{name.upper()} {sum(name in row.follow_up for row in followed)}")
-    parts = [", ".join(counts[k : k + 2]) for k in range(0, len(counts), 2)]
+    counts |= {name.upper(): sum(name in row.follow_up for row in followed) for name in ENDPOINTS}
+    said = [f"{name} {count}" for name, count in counts.items() if count]
+    parts = [", ".join(said[k : k + 2]) for k in range(0, len(said), 2)]
     return "\n".join([f"{len(rows)} evaluated", *parts])
 
 

@@ -29,17 +29,19 @@ def comparison_table(data: StudyData, task: str) -> EvidenceTable | None:
     tested = [record for record in records if isinstance(record[9], float)]
     adjusted = dict(zip(map(id, tested), holm([float(str(r[9])) for r in tested]), strict=True)) if tested else {}
     full = tuple((*record, float(adjusted[id(record)]) if id(record) in adjusted else None) for record in records)
+    binary = len(EVERY_TASK_CLASSES.get(task, ())) == 2
+    heads = ("Cohort", "Other model", "Cases", "Difference (95 % interval)", "p bootstrap", "p Holm", "p DeLong")
+    note = "Difference: reference less other, positive where the reference is better; same cases, same resamples of "
+    note += "patients. Holm's correction is over this table's bootstrap tests."
     return EvidenceTable(
         f"{task}-comparisons",
         f"{task_words(task)}: {data.models[0]} against the other models ({measure})",
-        ("Cohort", "Other model", "Cases", "Difference (95 % interval)", "p bootstrap", "p DeLong", "p Holm"),
-        tuple(_comparison_words(record) for record in full),
+        heads if binary else heads[:-1],
+        tuple(_comparison_words(record)[: None if binary else -1] for record in full),
         ("cohort", "reference", "model", "measure", "cases", "reference_value", "model_value", "low", "high",
          "p_bootstrap", "p_delong", "p_holm"),
         full,
-        ("Difference: reference less other, positive where the reference is better; same cases, same resamples of "
-         "patients. Holm's correction is over this table's bootstrap tests. DeLong's test takes cases as "
-         "independent.",),
+        (note + " DeLong's test takes cases as independent." * binary,),
     )  # fmt: skip
 
 
@@ -73,7 +75,7 @@ def _comparison_words(record: Sequence[Cell]) -> tuple[str, ...]:
     cohort, _, model, _, cases, one, two, low, high, p, p_delong, p_holm = record
     if not (isinstance(one, float) and isinstance(two, float) and isinstance(low, float) and isinstance(high, float)):
         return (str(cohort), str(model), str(cases), "undefined", "-", "-", "-")
-    return (str(cohort), str(model), str(cases), range_words(one - two, low, high), *map(_p, (p, p_delong, p_holm)))
+    return (str(cohort), str(model), str(cases), range_words(one - two, low, high), *map(_p, (p, p_holm, p_delong)))
 
 
 def _p(value: Cell) -> str:

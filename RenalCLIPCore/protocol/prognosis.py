@@ -139,7 +139,7 @@ def _group_figures(groups: Sequence[GroupFinding], name: str, words: str) -> lis
                 drawn = [SurvivalPanel(i.cohort, i.found, _test_words(i.found), task_words(endpoint)) for i in mine]
                 caption = (
                     f"{task_words(endpoint)} by {words} of {model}: Kaplan-Meier estimates with 95 % intervals; "
-                    f"vertical marks are censored cases."
+                    f"vertical marks are censored cases. Drawn while at least 2 % of the cases are followed."
                 )
                 stem = f"{name}-{slug(model)}" if name.startswith(endpoint) else f"{endpoint}-{name}-{slug(model)}"
                 figures.append(EvidenceFigure(stem, caption, kaplan_meier_figure(drawn)))

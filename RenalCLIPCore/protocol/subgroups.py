@@ -139,6 +139,8 @@ def _figure(
     rows: list[ForestRow] = []
     heads: set[str] = set()
     for attribute, name, item, value in found:
+        if len(item.rows) < FEWEST:
+            continue
         if attribute != ALL and attribute not in heads:
             heads.add(attribute)
             rows.append(ForestRow(attribute, heading=True))
