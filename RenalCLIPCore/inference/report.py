@@ -152,7 +152,7 @@ def _likelihoods(predicted: Predicted | None) -> tuple[LikelihoodFact, ...]:
         return ()
     named = (("malignancy", predicted.malignancy), ("aggressive histology", predicted.aggressiveness))
     return tuple(
-        LikelihoodFact(finding, item.probability, "not calibrated" not in item.calibration)
+        LikelihoodFact(finding, item.probability, "not calibrated" not in item.calibration, item.threshold)
         for finding, item in named
         if isinstance(item, BinaryPrediction)
     )

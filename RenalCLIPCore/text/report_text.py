@@ -56,11 +56,19 @@ class ComponentFact:
 
 @dataclass(frozen=True)
 class LikelihoodFact:
-    """A predicted probability: ``finding`` in words (``malignancy``, no capital), and whether it was calibrated."""
+    """A predicted probability.
+
+    Attributes:
+        finding: In words (``malignancy``, no capital).
+        probability: Of the finding.
+        calibrated: Whether the probability was calibrated.
+        threshold: From which on the model reads the finding as present.
+    """
 
     finding: str
     probability: float
     calibrated: bool
+    threshold: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -158,9 +166,15 @@ def negative_phrase(side: str) -> str:
 
 
 def likelihood_sentence(item: LikelihoodFact) -> str:
-    """A probability in per cent and in words; no certainty is claimed at either end."""
+    """A probability in per cent and in words; no certainty is claimed at either end.
+
+    Where the model's threshold says the other of what the words suggest, the sentence says so.
+    """
     words = next(words for bound, words in _LIKELIHOOD if item.probability < bound)
     note = "" if item.calibrated else "; uncalibrated model output"
+    above = item.probability >= item.threshold
+    if above != (item.probability >= 0.5):
+        note += f"; {'above' if above else 'below'} the model's threshold of {per_cent(item.threshold)}"
     finding = f"{item.finding[0].upper()}{item.finding[1:]}"
     return f"{finding} is {words} (predicted probability {per_cent(item.probability)}{note})."
 

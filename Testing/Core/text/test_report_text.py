@@ -94,6 +94,20 @@ def test_no_probability_is_worded_as_certain(probability, words):
     assert " 0 %" not in sentence
 
 
+@pytest.mark.parametrize(
+    ("probability", "threshold", "note"),
+    [
+        (0.72, 0.73, "; below the model's threshold of 73 %"),
+        (0.4, 0.2, "; above the model's threshold of 20 %"),
+        (0.73, 0.73, ""),
+        (0.1, 0.2, ""),
+    ],
+)
+def test_a_threshold_that_says_the_other_of_the_words_is_told(probability, threshold, note):
+    sentence = likelihood_sentence(LikelihoodFact("malignancy", probability, True, threshold))
+    assert sentence.endswith(f"(predicted probability {per_cent(probability)}{note}).")
+
+
 def test_per_cent_bounds():
     assert [per_cent(value) for value in (0.004, 0.01, 0.5, 0.99, 0.996)] == ["<1 %", "1 %", "50 %", "99 %", ">99 %"]
 
