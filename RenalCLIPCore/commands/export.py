@@ -56,6 +56,7 @@ class Export:
         from ..errors import ConfigurationError
         from ..exchange.export_case import open_review
         from ..exchange.exporting import Exporter, ExportOptions
+        from ..report_remarks import report_remarks
 
         kinds = list(dict.fromkeys(self.to))
         if len(self.review) > 1 and kinds != ["csv"]:
@@ -64,7 +65,8 @@ class Export:
         if len(cases) > 1:
             self._write(self._table(cases))
             return
-        exporter = Exporter(cases[0], ExportOptions(self.keep_identifiers, self.dicom, self.series, self._secret()))
+        options = ExportOptions(self.keep_identifiers, self.dicom, self.series, self._secret())
+        exporter = Exporter(cases[0], options, report_remarks)
         files: dict[str, bytes] = {}
         for kind in kinds:
             files |= exporter.files(kind)

@@ -17,6 +17,7 @@ from .dicom_objects import DicomCase, dicom_case, encoded
 from .dicom_source import DicomSource, find_source, needed
 from .export_case import ExportCase, PartMap, part_map
 from .fhir_bundle import fhir_bundle, fhir_json
+from .html import ReportChecks
 from .lesion_table import lesion_table
 
 if TYPE_CHECKING:
@@ -56,10 +57,12 @@ class Exporter:
     Args:
         case: The opened review.
         options: As in :class:`ExportOptions`.
+        remarks: What a check of the reports has to say of a review, for the PDF; nothing is said when None.
     """
 
     case: ExportCase
     options: ExportOptions
+    remarks: Callable[[CaseReview], ReportChecks] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def files(self, kind: str) -> dict[str, bytes]:
@@ -160,7 +163,7 @@ class Exporter:
             check_text("\n".join(texts_of(self.review)), self.identity)
             if self.source is None:
                 self.warnings.append(f"Text that is burned into the scan would show in the pictures: {BURNED_IN}.")
-        return review_pdf(self.review, self.case.folder)
+        return review_pdf(self.review, self.case.folder, self.remarks(self.review) if self.remarks else None)
 
     def _text(self, text: str) -> bytes:
         if not self.options.keep_identifiers:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..review import CaseReview
-from .html import Pictures, read_pictures, render_html
+from .html import Pictures, ReportChecks, read_pictures, render_html
 from .page_tree import Node, page_tree
 from .paper import Paper
 
@@ -21,8 +21,8 @@ REGULAR, BOLD, MONO, CHINESE = "DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono"
 _MILLIMETRE = 72 / 25.4
 
 
-def render_pdf(review: CaseReview, pictures: Pictures) -> bytes:
-    """The PDF of a review; ``pictures`` as for :func:`.html.render_html`. The same review gives the same bytes."""
+def render_pdf(review: CaseReview, pictures: Pictures, report_checks: ReportChecks | None = None) -> bytes:
+    """The PDF of a review; arguments as for :func:`.html.render_html`. The same review gives the same bytes."""
     from reportlab.lib.pagesizes import A4
     from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
 
@@ -44,14 +44,14 @@ def render_pdf(review: CaseReview, pictures: Pictures) -> bytes:
     width, height = A4[0] - left - right, A4[1] - top - bottom
     frame = Frame(left, bottom, width, height, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
     document.addPageTemplates([PageTemplate("page", [frame], onPage=_footer(review))])
-    body: Node = page_tree(render_html(review, pictures))
+    body: Node = page_tree(render_html(review, pictures, report_checks))
     document.build(Paper(width, height).flowables(body), canvasmaker=_numbered())
     return target.getvalue()
 
 
-def review_pdf(review: CaseReview, folder: Path) -> bytes:
+def review_pdf(review: CaseReview, folder: Path, report_checks: ReportChecks | None = None) -> bytes:
     """The PDF of a review with the pictures that it names, read from its folder."""
-    return render_pdf(review, read_pictures(review, folder))
+    return render_pdf(review, read_pictures(review, folder), report_checks)
 
 
 @cache

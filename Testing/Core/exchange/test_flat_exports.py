@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pypdfium2
 import pytest
 from fhir.resources.bundle import Bundle
@@ -14,17 +15,19 @@ from hypothesis import given, settings
 
 from RenalCLIPCore import review as r
 from RenalCLIPCore.exchange.dicom_source import find_source
-from RenalCLIPCore.exchange.export_case import open_review
+from RenalCLIPCore.exchange.export_case import open_review, part_map
 from RenalCLIPCore.exchange.exporting import Exporter, ExportOptions
 from RenalCLIPCore.exchange.fhir_bundle import fhir_bundle, fhir_json, instant
-from RenalCLIPCore.exchange.html import render_html
+from RenalCLIPCore.exchange.html import ReportRemark, render_html
 from RenalCLIPCore.exchange.lesion_table import COLUMNS, lesion_table
 from RenalCLIPCore.exchange.lesion_values import KEYS, Category, Quantity, categories, lesion_values, quantities
 from RenalCLIPCore.exchange.page_tree import is_shown, page_tree
 from RenalCLIPCore.exchange.pdf import render_pdf
 from RenalCLIPCore.exchange.svg_drawing import path_lines
 from RenalCLIPCore.exchange.terminology import class_concept, local_code
-from Testing.Core.exchange.export_cases import stored_case
+from RenalCLIPCore.imaging.lesions import find_lesions
+from RenalCLIPCore.imaging.volume import Geometry, Volume
+from Testing.Core.exchange.export_cases import lesion_of, stored_case
 from Testing.Core.exchange.reviews import absent_review, empty_review, full_lesion, full_review, values
 
 MODELS = {"R5": Bundle, "R4B": BundleR4B}
@@ -61,6 +64,31 @@ def test_every_documented_value_has_a_short_code_of_its_own():
     assert len(codes) == len(KEYS)
     assert max(map(len, codes)) <= 16
     assert class_concept("predicted_R", "<=4 cm") != class_concept("predicted_R", ">=4 cm")
+
+
+def test_a_label_map_comes_apart_into_kidneys_lesions_and_what_is_no_lesion():
+    grid = Geometry.from_components((60, 40, 30), (2.0, 2.0, 3.0), (-60.0, -40.0, -45.0), np.eye(3))
+    array = np.zeros(grid.size, np.uint8)
+    array[5:20, 10:30, 5:25] = array[40:55, 10:30, 5:25] = 1
+    array[5:12, 10:16, 8:14] = array[45:50, 20:25, 15:20] = 2
+    array[42:45, 12:15, 8:10] = 3
+    array[18, 28, 22] = 2  # an island under 0.05 ml
+    labels = Volume(array, grid)
+    lesions = tuple(lesion_of(item, n == 0) for n, item in enumerate(find_lesions(labels).lesions))
+    parts = part_map(labels, replace(full_review(), lesions=lesions))
+    assert [part.name for part in parts.parts] == [
+        "Kidneys",
+        "L1 tumour, right kidney",
+        "L2 tumour, left kidney",
+        "L3 cyst, left kidney",
+        "tumour islands, not read as lesions",
+    ]
+    kinds = np.array([0, 1, 2, 2, 3, 2])
+    assert np.array_equal(kinds[parts.voxels.array], array)
+    for lesion in lesions:
+        count = np.count_nonzero(parts.voxels.array == parts.number_of(lesion.lesion_id))
+        assert count * grid.voxel_volume_ml == pytest.approx(lesion.volume_ml)
+    assert parts.number_of("L9") is None
 
 
 def test_absent_parts_have_no_value():
@@ -197,6 +225,15 @@ def test_the_pdf_says_every_word_of_the_page(review):
                 missing.append(word)
     assert missing == []
     assert all(f"{n} / {len(pages)}" in page for n, page in enumerate(pages, 1))
+
+
+def test_the_pdf_tells_what_the_check_of_the_report_found():
+    remark = ReportRemark(
+        "The mass is in the left kidney.", "contradicted", "draft", ("side: says left, measured right",)
+    )
+    said = words("".join(pdf_text(render_pdf(full_review(), {}, {"L1": (remark,)}))))
+    assert words("contradicted The mass is in the left kidney.") in said
+    assert words("side: says left, measured right") in said
 
 
 def test_the_pdf_is_a4_names_its_use_on_every_page_and_is_the_same_each_time():
