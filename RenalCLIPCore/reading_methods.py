@@ -53,13 +53,12 @@ class ReadingMethods:
 
     def note_masks(self) -> None:
         """The same for masks that were made or given."""
-        from .reading.records import Entry
+        from .reading.changed import masks_entry
 
         found = self.session.case.segmentation if self.session.case else None
         if found is not None:
-            self._note(
-                [Entry("masks", self._case, "/segmentation", "", found.source, self._reader, found.model, found.sha256)]
-            )
+            after = {"source": found.source, "model": found.model, "sha256": found.sha256}
+            self._note([masks_entry({}, after, case=self._case, by=self._reader)])
 
     def note_review(self, review: CaseReview) -> None:
         """The same for what a reader changed in a review that is saved: report sentences and verdicts."""

@@ -304,10 +304,12 @@ class WorklistRelocate:
 
 
 def _notes(item: Assignment) -> str:
+    from ..reading.worklist import NEVER
+
     notes = ["flagged"] if item.reading.flagged else []
     notes += [f"{item.conflicts} versions wait for a choice"] if item.conflicts else []
     if item.opens:
-        notes.append("opens after its first reading" if item.opens == "9999" else f"opens {item.opens[:10]}")
+        notes.append("opens after its first reading" if item.opens == NEVER else f"opens {item.opens[:10]}")
     return ", ".join(notes) or "-"
 
 

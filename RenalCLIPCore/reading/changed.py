@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..review import Absent, CaseReview, LesionReview, encode
+from ..review import Absent, CaseReview, LesionReview, SegmentationRecord
 from .audit import subject_of
 from .records import Entry
 
@@ -87,8 +87,28 @@ def _masks(before: CaseReview, after: CaseReview, case: str, by: str) -> list[En
     one, two = before.segmentation, after.segmentation
     if one == two:
         return []
-    model, sha256 = ("", "") if isinstance(two, Absent) else (two.model, two.sha256)
-    return [Entry("masks", case, "/segmentation", _json(encode(one)), _json(encode(two)), by, model, sha256)]
+    return [masks_entry(_mask_facts(one), _mask_facts(two), case=case, by=by)]
+
+
+def masks_entry(before: Mapping[str, str], after: Mapping[str, str], *, case: str, by: str) -> Entry:
+    """Masks that took the place of others, each with ``source``, ``model`` and ``sha256``.
+
+    The name of a given file stays out of the log: it can be a patient's.
+    """
+    told = [
+        {name: text for name, text in one.items() if name != "model" or one["source"] == "model"}
+        for one in (before, after)
+    ]
+    return Entry(
+        "masks", case, "/segmentation", _json(told[0]), _json(told[1]), by, told[1].get("model", ""),
+        told[1].get("sha256", ""),
+    )  # fmt: skip
+
+
+def _mask_facts(record: SegmentationRecord | Absent) -> dict[str, str]:
+    if isinstance(record, Absent):
+        return {}
+    return {"source": record.source, "model": record.model, "sha256": record.sha256}
 
 
 def _centre(lesion: LesionReview | None) -> list[float] | None:

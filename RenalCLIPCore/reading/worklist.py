@@ -25,6 +25,7 @@ from .schema import ASSIGNMENTS, CASES, CHANGES, READINGS, RESOLUTIONS
 
 MODES: Final = ("without", "with", "both")
 LONGEST_WASHOUT_DAYS = 3650
+NEVER: Final = "9999"  # sorts after every time
 
 
 @dataclass(frozen=True)
@@ -310,13 +311,19 @@ def _assignment(row: Any, waiting: int, ended: Mapping[tuple[int, str], str], wa
     status = "finished" if reading.finished else "started" if row.version else "open"
     opens = ""
     if row.session == 2 and (row.case_id, row.reader) in ended:
-        # before the first reading is finished, its second one is closed without a date
-        end = ended[row.case_id, row.reader]
-        opens = audit.iso(datetime.fromisoformat(end) + washout) if end else "9999"
+        opens = _opens(ended[row.case_id, row.reader], washout)
     return Assignment(
         row.id, row.name, row.code, row.reader, row.with_ai, row.session, row.position, status, row.version,
         reading, row.by, row.seconds, opens, waiting,
     )  # fmt: skip
+
+
+def _opens(end: str, washout: timedelta) -> str:
+    """When a second reading opens; never, as long as the first one has no end or one that is no date."""
+    try:
+        return audit.iso(datetime.fromisoformat(end) + washout)
+    except (ValueError, OverflowError):
+        return NEVER
 
 
 def _count(rows: Sequence[Mapping[str, Any]], reader: str) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from RenalCLIPCore.errors import AuditError
 from RenalCLIPCore.reading import audit, saving
-from RenalCLIPCore.reading.changed import changed_fields, review_entries
+from RenalCLIPCore.reading.changed import changed_fields, masks_entry, review_entries
 from RenalCLIPCore.reading.database import Database
 from RenalCLIPCore.reading.records import Entry
 from RenalCLIPCore.reading.worklist import assignments
@@ -159,6 +159,15 @@ def test_moved_centres_predictions_masks_edits_and_verdicts_of_a_review_become_e
     assert (prediction.after, prediction.model_sha256) == ("0.123", before.provenance.bundle_sha256)
     assert prediction.model == before.provenance.bundle
     assert review_entries(before, before, case="P01-left") == ()
+
+
+def test_the_name_of_a_given_file_of_masks_stays_out_of_the_log():
+    masks = [{"source": "file", "model": "DOE^JANE.nii.gz", "sha256": mark * 64} for mark in "ab"]
+    entry = masks_entry(*masks, case="P01-left", by="ann")
+    assert "DOE" not in repr(entry)
+    assert (entry.model_sha256, entry.model) == ("b" * 64, "")
+    made = masks_entry({}, {"source": "model", "model": "kidneys 1", "sha256": "c" * 64}, case="P01-left", by="ann")
+    assert made.model == "kidneys 1"
 
 
 def test_times_sort_as_texts():

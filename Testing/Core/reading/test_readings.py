@@ -9,6 +9,7 @@ from RenalCLIPCore.errors import InputError, WorklistError
 from RenalCLIPCore.reading import saving, worklist
 from RenalCLIPCore.reading.disagreement import agreed, disagreements
 from RenalCLIPCore.reading.records import Reading, read_json
+from RenalCLIPCore.reading.schema import READINGS
 from RenalCLIPCore.reading.worklist import Filter, Plan, assignments, next_assignment
 from Testing.Core.reading.worklists import QUESTIONS, change, make, new_cases
 
@@ -115,6 +116,16 @@ def test_cases_are_read_both_ways_with_a_wash_out_between(tmp_path):
         later = assignments(database, "ann")
         assert next_assignment(later, None, now=NOW + timedelta(days=13)) is None
         assert next_assignment(later, None, now=NOW + timedelta(days=15)).session == 2
+
+
+def test_a_time_that_is_none_keeps_the_second_reading_closed(tmp_path):
+    with make(str(tmp_path / "w.db"), 1, ("ann",), "both") as database:
+        first = assignments(database, "ann")[0]
+        saving.save(database, change(first.number, 0, finished=True), NOW)
+        for end in ("0000-00-00", "9999-12-31T23:59:59+00:00", ""):
+            with database.writing() as connection:
+                connection.execute(READINGS.update().where(READINGS.c.version > 0).values(finished_at=end))
+            assert assignments(database, "ann")[1].opens == "9999"
 
 
 def test_a_mode_that_is_assigned_later_is_washed_out_too(tmp_path):
