@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .paper import Paper
 
 _PADDING = 6.0
-_SHORTEST, _LONGEST, _LONGEST_WORD = 20.0, 190.0, 90.0
+_SHORTEST, _LONGEST, _LONGEST_HEAD, _LONGEST_WORD = 20.0, 190.0, 105.0, 90.0
 _CLASSES = (0.44, 0.27, 0.29)
 
 
@@ -135,7 +135,9 @@ def _widths(rows: Sequence[Node], count: int, width: float) -> list[float]:
         for cell in row.all("th", "td"):
             if _span(cell) == 1:
                 whole, word = _text_widths(cell)
-                wanted[place] = max(wanted[place], min(_LONGEST, whole + _PADDING))
+                wanted[place] = max(
+                    wanted[place], min(_LONGEST_HEAD if cell.tag == "th" else _LONGEST, whole + _PADDING)
+                )
                 least[place] = max(least[place], min(_LONGEST_WORD, word + _PADDING))
             place += _span(cell)
     scale = min(1.0, width / sum(wanted))

@@ -21,7 +21,6 @@ _COLOURS = {"quiet": QUIET, "tag": WARN, "agree": GOOD, "letter": ACCENT, "big":
 _BOLD = {"big", "value", "letter", "chosen", "tag"}
 _EAST_ASIAN = re.compile("[\u2e80-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef]+")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
-_BREAKABLE = re.compile(r"([0-9a-f]{32})(?=[0-9a-f])")
 
 
 @cache
@@ -83,11 +82,10 @@ def markup(node: Node | str, *, keep_lines: bool = False) -> str:
 
 
 def plain(text: str) -> str:
-    """A text as paragraph markup: escaped, hashes breakable, Chinese in its font, no control characters."""
+    """A text as paragraph markup: escaped, Chinese in its font, no control characters."""
     text = "".join(letter if letter.isprintable() or letter.isspace() else "\ufffd" for letter in text)
     text = text.replace("\u202f", "\u00a0")
-    marked = escape(_BREAKABLE.sub("\\1\u200b", text)).replace("\u200b", " ")
-    return _EAST_ASIAN.sub(lambda found: f'<font name="STSong-Light">{found[0]}</font>', marked)
+    return _EAST_ASIAN.sub(lambda found: f'<font name="STSong-Light">{found[0]}</font>', escape(text))
 
 
 def _marked(node: Node | str, keep_lines: bool) -> str:
