@@ -65,3 +65,16 @@ def test_a_measure_that_is_mostly_undefined_is_refused():
     weights[:, 1:] = 1
     with pytest.raises(UndefinedMeasureError, match="most resamples"):
         interval(lambda w: weighted_auroc(labels, scores, w), weights)
+
+
+def test_intervals_hold_the_true_area_about_as_often_as_they_say():
+    from scipy.stats import norm
+
+    truth, hits = norm.cdf(1 / np.sqrt(2)), 0
+    for seed in range(300):
+        labels, scores = data(120, seed)
+        found = interval(
+            lambda w, y=labels, s=scores: weighted_auroc(y, s, w), patient_resamples(range(120), 200, seed)
+        )
+        hits += found.low <= truth <= found.high
+    assert 0.91 <= hits / 300 <= 0.98  # binomial standard error 0.013

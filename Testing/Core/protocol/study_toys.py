@@ -129,7 +129,7 @@ def write_table(path, items):
     return path
 
 
-def write_study(folder, cases=60, fractions=((1.0, (0,)),), settings=SETTINGS):
+def write_study(folder, cases=60, fractions=((1.0, (0,)),), settings=SETTINGS, tasks=TASKS):
     """Two cohorts (one of them with a validation split) with predictions, reports and readings as files."""
     tables, made, reports, read = [], [], [], []
     for number, name in enumerate(("internal", "external")):
@@ -139,7 +139,7 @@ def write_study(folder, cases=60, fractions=((1.0, (0,)),), settings=SETTINGS):
         (folder / name).mkdir(parents=True)
         tables.append(folder / name / "cohort.csv")
         write_cohort_table(rows, tables[-1])
-        made += predictions(rows, name, seed=number, fractions=fractions, settings=settings)
+        made += predictions(rows, name, seed=number, fractions=fractions, settings=settings, tasks=tasks)
         test = [row for row in rows if row.split == "test"]
         reports += generated_reports(test, name)
         read += readings(test[:40], name, seed=number) if name == "internal" else []
