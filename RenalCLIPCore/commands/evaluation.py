@@ -81,7 +81,7 @@ class _Evaluate:
         line = ProgressLine()
         result = evaluate_study(data, progress=line)
         names = list(dict.fromkeys([*data.models, *(model for _, model in data.reports)]))
-        title = self.title or f"{', '.join(names[:4])} on {', '.join(cohorts)}"
+        title = self.title or f"{', '.join(names[:4]) or 'Retrieval and zero-shot reading'} on {', '.join(cohorts)}"
         facts = (
             ("Split", self.split),
             ("Models", ", ".join(names) or "none"),

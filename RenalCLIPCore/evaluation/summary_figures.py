@@ -146,7 +146,7 @@ def efficiency_figure(cohorts: Sequence[EfficiencyPanel]) -> Picture:
                     marker=style.marker, markersize=4.5, capsize=2.5, elinewidth=1.0, label=name,
                 )  # fmt: skip
             for place, (name, value) in enumerate(panel.levels.items()):
-                axes.axhline(value, color=look(place).colour, linewidth=1.0, linestyle=(0, (2, 2)), label=name)
+                axes.axhline(value, color=look(place, name).colour, linewidth=1.0, linestyle=(0, (2, 2)), label=name)
             axes.set(title=panel.title, xlabel="Labelled training cases used (%)", ylabel=panel.label, xlim=(0, 105))
             axes.set_xticks(sorted({0.0, 20.0, 40.0, 60.0, 80.0, 100.0}))
             legend_below(axes)

@@ -12,7 +12,7 @@ from ..evaluation.bootstrap import Interval
 from ..evaluation.summary_figures import EfficiencyPanel, Mark, MarksPanel, efficiency_figure, marks_figure
 from .evidence import Cell, EvidenceFigure, EvidenceTable, Section, interval_words, range_words, slug
 from .joining import ModelScores, common_cases, phase_order
-from .study_data import StudyData, by_model, task_words
+from .study_data import ORACLE, StudyData, by_model, task_words
 from .task_measures import interval_or_none, main_measure, resampled, task_measures
 
 Array = npt.NDArray[np.float64]
@@ -71,7 +71,8 @@ def phase_scores(data: StudyData) -> list[PhaseScore]:
             for model, items in by_model(_first_seeds(data.groups(task, cohort))).items():
                 ordered = sorted(items, key=lambda item: phase_order(item.key.phases))
                 if len(ordered) > 1:
-                    found += [_phase_score(data, task, model, item) for item in common_cases(ordered)]
+                    shared = data.with_oracle(common_cases(ordered))
+                    found += [_phase_score(data, task, model, item) for item in shared]
     return found
 
 
@@ -133,7 +134,8 @@ def _phase_score(data: StudyData, task: str, model: str, item: ModelScores) -> P
     if item.rows:
         weights = resampled(item.patients, data.settings.resamples, data.settings.seed)
         value = interval_or_none(task_measures(task, item.rows, item.values)[main_measure(task)], weights)
-    return PhaseScore(item.cohort, task, model, item.key.phases, len(item.rows), value)
+    phases = ORACLE if item.key.model == ORACLE else item.key.phases
+    return PhaseScore(item.cohort, task, model, phases, len(item.rows), value)
 
 
 def _fraction_score(task: str, model: str, items: Sequence[ModelScores]) -> FractionScore:
@@ -265,6 +267,7 @@ def _fraction_figures(data: StudyData, scores: Sequence[FractionScore]) -> list[
                     lines[model] = (table[:, 0], table[:, 1], table[:, 2])
             zero_shot = [s for s in data.alignment if (s.cohort, s.what) == (cohort, task) and "maximum" in s.measure]
             levels = {"zero-shot, maximum similarity": zero_shot[0].value} if zero_shot else {}
+            levels |= _oracle_level(data, task, cohort)
             panels.append(EfficiencyPanel(cohort, main_measure(task), lines, levels))
         caption = (
             f"{task_words(task)}: {main_measure(task)} over the share of labelled training cases; mean and one "
@@ -272,6 +275,14 @@ def _fraction_figures(data: StudyData, scores: Sequence[FractionScore]) -> list[
         )
         figures.append(EvidenceFigure(f"{task}-label-efficiency", caption, efficiency_figure(panels)))
     return figures
+
+
+def _oracle_level(data: StudyData, task: str, cohort: str) -> dict[str, float]:
+    items = data.with_oracle(data.main(task, cohort))
+    if not items or items[-1].key.model != ORACLE:
+        return {}
+    measure = task_measures(task, items[-1].rows, items[-1].values)[main_measure(task)]
+    return {ORACLE: float(measure(np.ones(len(items[-1].rows))))}
 
 
 def _deviation_words(item: FractionScore | None) -> str:

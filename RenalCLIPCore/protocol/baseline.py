@@ -88,7 +88,7 @@ def _flow(data: StudyData, name: str, rows: Rows) -> list[FlowStep]:
     here = [row for row in rows if row.split in (split, "")]
     lesions = [row for row in here if is_lesion(row)]
     predicted = {row.case_id for item in data.scores if (item.cohort, item.split) == (name, split) for row in item.rows}
-    evaluated = [row for row in lesions if row.case_id in predicted]
+    evaluated = [row for row in lesions if row.case_id in predicted or not data.scores]
     others = Counter(row.split for row in rows if row.split not in (split, ""))
     leaving = [f"{count} in the {other} split" for other, count in others.items()]
     leaving += [f"{len(here) - len(lesions)} without a labelled lesion"] if len(here) > len(lesions) else []

@@ -12,7 +12,7 @@ from ..evaluation.bootstrap import Interval
 from ..evaluation.summary_figures import ForestRow, forest_figure
 from .baseline import phase_set
 from .evidence import Cell, EvidenceFigure, EvidenceTable, Section, interval_words
-from .joining import ModelScores, pooled
+from .joining import ModelScores, oracle_scores, pooled
 from .study_data import StudyData, task_words
 from .task_measures import follow_up, interval_or_none, main_measure, resampled, task_measures
 
@@ -106,6 +106,14 @@ def _measure(data: StudyData, task: str, item: ModelScores) -> Interval | None:
     return interval_or_none(task_measures(task, item.rows, item.values)[main_measure(task)], weights)
 
 
+def _oracle(task: str, item: ModelScores) -> float | None:
+    best = oracle_scores(item) if len(item.rows) >= FEWEST else None
+    if best is None:
+        return None
+    value = float(task_measures(task, best.rows, best.values)[main_measure(task)](np.ones(len(best.rows))))
+    return None if np.isnan(value) else value
+
+
 def _events(task: str, item: ModelScores) -> int:
     if task in EVERY_TASK_CLASSES:
         return sum(row.labels[task] == 1 for row in item.rows)
@@ -118,19 +126,23 @@ def _table(data: StudyData, task: str, found: Sequence[tuple[str, str, ModelScor
     for attribute, name, item, value in found:
         if attribute != ALL and (attribute,) not in rows:
             rows.append((attribute,))
-        rows.append((name, str(len(item.rows)), str(_events(task, item)), _words(item, value)))
+        best = _oracle(task, item)
+        oracle = ["-" if best is None else f"{best:.2f}"] if data.of_phantoms else []
+        rows.append((name, str(len(item.rows)), str(_events(task, item)), _words(item, value), *oracle))
         numbers = (value.value, value.low, value.high, value.resamples) if value else (None, None, None, 0)
         records.append((task, main_measure(task), item.key.model, attribute, name, len(item.rows),
-                        _events(task, item), *numbers))  # fmt: skip
+                        _events(task, item), *numbers, best))  # fmt: skip
     positive = "Positive" if task in EVERY_TASK_CLASSES else "Events"
     return EvidenceTable(
         f"{task}-subgroups",
         f"{task_words(task)}: subgroups",
-        ("Subgroup", "Cases", positive, f"{main_measure(task)} (95 % interval)"),
+        ("Subgroup", "Cases", positive, f"{main_measure(task)} (95 % interval)",
+         *(["Oracle"] if data.of_phantoms else [])),
         tuple(rows),
-        ("task", "measure", "model", "attribute", "group", "cases", "positive", "value", "low", "high", "resamples"),
+        ("task", "measure", "model", "attribute", "group", "cases", "positive", "value", "low", "high", "resamples",
+         "oracle"),
         tuple(records),
-    )
+    )  # fmt: skip
 
 
 def _figure(
