@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
             nest = nests[""].add_parser(outer, help=f"{outer} commands (renalclip {outer} --help)")
             nests[outer] = nest.add_subparsers(title="commands", metavar="COMMAND", required=True)
         summary = (command.__doc__ or "").strip().split("\n")[0]
-        sub = nests[outer].add_parser(last, help=summary, description=command.__doc__)
+        sub = nests[outer].add_parser(last, help=summary.replace("%", "%%"), description=command.__doc__)
         command.add_arguments(sub)
         sub.set_defaults(command_class=command)
     return parser

@@ -1,5 +1,6 @@
 """The command line: quick help, exit codes, and an interrupted command that leaves nothing."""
 
+import argparse
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import time
 
 import pytest
 
-from RenalCLIPCore.cli import commands, main
+from RenalCLIPCore.cli import build_parser, commands, main
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["review", "--help"], ["phantom", "cohort", "-h"], ["--version"]])
@@ -16,6 +17,18 @@ def test_help_ends_well(arguments, capsys):
         main(arguments)
     assert ended.value.code == 0
     assert "renalclip" in capsys.readouterr().out
+
+
+def test_the_help_of_every_group_and_command_can_be_printed():
+    def printed(parser):
+        nests = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        own = [(parser.prog, parser.format_help())]
+        return own + [item for nest in nests for sub in nest.choices.values() for item in printed(sub)]
+
+    pages = dict(printed(build_parser()))
+    assert {f"renalclip {command.name}" for command in commands()} <= pages.keys()
+    assert "95 % intervals" in pages["renalclip evaluate"]
+    assert not any("%%" in page for page in pages.values())
 
 
 def test_every_command_has_help_and_the_main_ones_are_there():
