@@ -49,9 +49,13 @@ class _Evaluate:
             raise ConfigurationError(f"At least 20 resamples are needed for an interval, not {self.resamples}.")
 
     def evaluate(
-        self, cohorts: Cohorts, predictions: Sequence[Prediction], alignment: Sequence[AlignmentScore]
+        self,
+        cohorts: Cohorts,
+        predictions: Sequence[Prediction],
+        alignment: Sequence[AlignmentScore],
+        uses: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Compute and write everything; say where it is and what was found."""
+        """Compute and write everything; say where it is and what was found. ``uses``: what bundles say of their use."""
         from ..protocol.alignment_scores import read_alignment
         from ..protocol.evaluation_page import PageHead
         from ..protocol.joining import join_predictions, join_readings, join_reports
@@ -87,6 +91,7 @@ class _Evaluate:
             ("Models", ", ".join(names) or "none"),
             ("Cohorts", ", ".join(f"{name} ({len(rows)} kidneys)" for name, rows in cohorts.items())),
             ("Resamples", f"{self.resamples} (seed {self.seed})"),
+            *uses,
         )
         page = write_study(result, PageHead(title, facts, data.of_phantoms, tuple(self._files())), self.out)
         tables = [table for section in result.sections for table in section.tables]
@@ -129,8 +134,8 @@ class EvaluatePaper(_Evaluate):
     """Run the paper's protocol on cohorts: read every case with bundles or runs, then all tables and figures.
 
     Reads the evaluated split and the validation split (for thresholds) with late fusion over A, AV, NAV, NAVD, all
-    phases, and one phase; models that were trained on one phase read one. Bundles with an image-text space are read
-    zero-shot, and retrieve where --texts are given. Other models' predictions and reports can be added as tables.
+    phases, and one phase; models that were trained on one phase read one. The first bundle with an image-text space is
+    read zero-shot, and retrieves where --texts are given. Other models' predictions and reports can be added as tables.
     """
 
     name: ClassVar[str] = "evaluate paper"
@@ -168,7 +173,13 @@ class EvaluatePaper(_Evaluate):
             raise ConfigurationError("Give --bundle or --run; tables alone are evaluated by evaluate predictions.")
         cohorts = read_cohorts(self.cohort)
         predictions = self._predictions(cohorts)
-        self.evaluate(cohorts, predictions, self._alignment(cohorts))
+        self.evaluate(cohorts, predictions, self._alignment(cohorts), self._uses())
+
+    def _uses(self) -> list[tuple[str, str]]:
+        from ..models.bundle import Bundle
+
+        manifests = [Bundle.load(path).manifest for path in self.bundle]
+        return [(f"{manifest.name} {manifest.version}", manifest.intended_use) for manifest in manifests]
 
     def _predictions(self, cohorts: Cohorts) -> list[Prediction]:
         from ..cohort.roi_store import RoiStore
