@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 
 from . import __version__
 from .errors import ConfigurationError
@@ -32,6 +33,13 @@ def worker_schema() -> dict[str, Any]:
     """The schema of the protocol: methods with ``params`` and ``result``, and notifications."""
     text = (resources() / "schemas" / "worker.schema.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
+
+
+@cache
+def _validator(method: str) -> Draft202012Validator:
+    """Of a method's parameters. The schema itself is checked by a test, not at every call."""
+    schema = worker_schema()
+    return Draft202012Validator({**schema["methods"][method]["params"], "$defs": schema["$defs"]})
 
 
 class SessionMethods:
@@ -79,14 +87,13 @@ class SessionMethods:
             InvalidParams: The parameters do not fit the method's schema.
             RenalCLIPError: As the method says.
         """
-        schema = worker_schema()
         try:
-            jsonschema.validate(dict(params), {**schema["methods"][method]["params"], "$defs": schema["$defs"]})
-        except jsonschema.ValidationError as error:
-            # the message itself would repeat what was given, and paths can hold patients' names
-            raise InvalidParams(f"{method}: {error.json_path} does not fit the schema ({error.validator})") from None
+            error = best_match(_validator(method).iter_errors(dict(params)))
         except RecursionError:
             raise InvalidParams(f"{method}: the parameters are nested too deeply") from None
+        if error is not None:
+            # the message itself would repeat what was given, and paths can hold patients' names
+            raise InvalidParams(f"{method}: {error.json_path} does not fit the schema ({error.validator})")
         if not _usable(params):
             raise InvalidParams(f"{method}: a text holds what no name or note can, or a number is not finite")
         return self._methods[method](params, progress)
