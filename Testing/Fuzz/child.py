@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-WATCHDOG_S = 30.0
+WATCHDOG_S = 30.0  # without a word of progress; long work that tells how far it is does not hang
+LONGEST_S = 300.0
 MEMORY_BYTES = 8 << 30
 FILE_BYTES = 4 << 30
 
@@ -50,7 +51,7 @@ def run(box: Path, call: Callable[[], int]) -> Ending:
     pid = os.fork()
     if pid == 0:
         _child(box, logs, call)
-    code, usage = _wait(pid, started)
+    code, usage = _wait(pid, started, logs / "error")
     out, error = ((logs / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "error"))
     after = snapshot(box)
     changed = tuple(sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path)))
@@ -78,13 +79,16 @@ def _mark(path: str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _wait(pid: int, started: float) -> tuple[int | None, resource.struct_rusage]:
-    late = False
+def _wait(pid: int, started: float, progress: Path) -> tuple[int | None, resource.struct_rusage]:
+    late, told, heard = False, 0, started
     while True:
         done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
             return (None if late else os.waitstatus_to_exitcode(status)), usage
-        if time.monotonic() - started > WATCHDOG_S * _crowding() and not late:
+        now = time.monotonic()
+        if progress.exists() and (size := progress.stat().st_size) > told:
+            told, heard = size, now
+        if (now - heard > WATCHDOG_S * _crowding() or now - started > LONGEST_S * _crowding()) and not late:
             late = True
             os.killpg(pid, signal.SIGKILL)
         time.sleep(0.004)

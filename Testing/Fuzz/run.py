@@ -1,7 +1,8 @@
 """Mutation fuzzing: ``python -m Testing.Fuzz.run --mutants 1200 --seed 1``.
 
-Each mutant runs in a forked child with 8 GB of memory and a watchdog of 30 s. It must be accepted (exit code 0) or
-refused with one message (exit code 2), leave nothing behind, touch nothing outside its output and execute nothing.
+Each mutant runs in a forked child with 8 GB of memory and a watchdog of 30 s without a word of progress. It must be
+accepted (exit code 0) or refused with one message (exit code 2), leave nothing behind, touch nothing outside its output
+and execute nothing.
 Failing mutants are kept, with what they printed, in a folder per mutant.
 """
 
