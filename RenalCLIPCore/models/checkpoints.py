@@ -10,22 +10,20 @@ A checkpoint is ``torch.save({"model": state_dict, ...})``; its keys may start w
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import BundleError, InputError, WeightsMismatchError
+from ..errors import BundleError, WeightsMismatchError
 from .encoder import RenalEncoder
 from .heads import ClassificationHead, SurvivalHead
-from .weights import empty_encoder, fill, listed
+from .weights import are_dense, empty_encoder, fill, listed, read_foreign
 
 _MLP = {"2": "hidden", "3": "norm", "6": "output"}
 _LINEAR = {"2": "output"}
@@ -85,31 +83,14 @@ def read_checkpoint(path: Path, kind: CheckpointKind | None = None) -> Checkpoin
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise InputError(f"{path.name}: there is no such checkpoint file.")
-    try:
-        # The training code stores its parsed arguments beside the weights; a Namespace is a plain container.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            data = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the reader raises errors of many types on foreign or hostile files
-        raise BundleError(
-            f"{path.name} cannot be read safely as a checkpoint: it is damaged or holds Python objects beside tensors. "
-            "Save its weights alone, as torch.save({'model': checkpoint['model']}, FILE), where it is trusted."
-        ) from error
+    data = read_foreign(path)
     model = data.get("model") if isinstance(data, dict) else None
-    if not isinstance(model, dict) or not model or not all(_is_tensor(key, value) for key, value in model.items()):
+    if not are_dense(model):
         raise BundleError(f"{path.name}: a checkpoint with a dictionary of tensors named 'model' is needed.")
     tensors = {key.removeprefix("module."): value for key, value in model.items()}
     if len(tensors) != len(model):
         raise WeightsMismatchError(f"{path.name} holds tensors twice, with and without the prefix 'module.'.")
     return tensors
-
-
-def _is_tensor(key: Any, value: Any) -> bool:
-    """Whether an entry is a dense tensor with all its elements in the file (one element can pose as many)."""
-    if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout is not torch.strided:
-        return False
-    return not value.is_quantized and value.untyped_storage().nbytes() >= value.numel() * value.element_size()
 
 
 def _recognise(tensors: Mapping[str, Tensor], source: str) -> CheckpointKind:

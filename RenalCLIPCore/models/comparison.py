@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import BundleError, InputError, WeightsMismatchError
+from ..errors import WeightsMismatchError
 from .ct_clip import Codebook, CtClipEncoder
 from .encoder import initialise
 from .merlin import MerlinEncoder
-from .weights import fill, read_tensors
+from .weights import are_dense, fill, read_foreign, read_tensors
 
 # voxels (z, x, y) and window of the regions of interest
 REGION_MM: Final = (5.0, 1.0, 1.0)
@@ -173,7 +173,10 @@ def read_published(name: str, path: Path) -> dict[str, Tensor]:
         WeightsMismatchError: It is not of this network.
     """
     published = PUBLISHED[name]
-    found = {_plain(key): value for key, value in _tensors(path).items()}
+    stored = _tensors(path)
+    found = {_plain(key): value for key, value in stored.items()}
+    if len(found) != len(stored):
+        raise WeightsMismatchError(f"{path.name} holds tensors twice, under names that differ in their prefix alone.")
     found = {key: value for key, value in found.items() if not key.startswith(published.others)}
     if name == "ct-clip":
         found = {key: value for key, value in found.items() if not key.endswith(_CODEBOOK_EXTRAS)}
@@ -192,18 +195,10 @@ def _plain(key: str) -> str:
 
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise InputError(f"{path.name}: there is no such weights file.")
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" and path.is_file():
         return read_tensors(path)
-    try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the reader raises errors of many types on foreign or hostile files
-        raise BundleError(
-            f"{path.name} cannot be read safely: it is damaged or holds Python objects beside tensors. Save its "
-            "tensors alone where it is trusted."
-        ) from error
+    data = read_foreign(path)
     inner = data.get("state_dict", data) if isinstance(data, dict) else None
-    if not isinstance(inner, dict) or not inner or not all(isinstance(value, Tensor) for value in inner.values()):
+    if not are_dense(inner):
         raise WeightsMismatchError(f"{path.name} holds no dictionary of tensors.")
     return inner

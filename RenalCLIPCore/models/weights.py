@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..errors import BundleError, WeightsMismatchError
+from ..errors import BundleError, InputError, WeightsMismatchError
 from .encoder import RenalEncoder
 from .heads import ClassificationHead, SurvivalHead
 from .manifest import Task
@@ -19,6 +21,40 @@ from .manifest import Task
 def empty_encoder(width: int, embedding_dim: int) -> RenalEncoder:
     with torch.device("meta"):
         return RenalEncoder(width, embedding_dim)
+
+
+def read_foreign(path: Path) -> Any:
+    """What a file of ``torch.save`` holds; nothing but tensors and plain containers is let in.
+
+    Raises:
+        InputError: There is no such file.
+        BundleError: It is damaged or holds Python objects.
+    """
+    if not path.is_file():
+        raise InputError(f"{path.name}: there is no such checkpoint file.")
+    try:
+        # training code stores its parsed arguments beside the weights; a Namespace is a plain container
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the reader raises errors of many types on foreign or hostile files
+        raise BundleError(
+            f"{path.name} cannot be read safely as a checkpoint: it is damaged or holds Python objects beside tensors. "
+            "Save its weights alone, as torch.save({'model': checkpoint['model']}, FILE), where it is trusted."
+        ) from error
+
+
+def are_dense(tensors: Any) -> TypeGuard[dict[str, Tensor]]:
+    """Whether this is a dictionary of names and dense tensors, each with all its elements in the file.
+
+    One stored element can pose as many.
+    """
+    return isinstance(tensors, dict) and bool(tensors) and all(_is_dense(*item) for item in tensors.items())
+
+
+def _is_dense(name: Any, value: Any) -> bool:
+    if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout is not torch.strided:
+        return False
+    return not value.is_quantized and value.untyped_storage().nbytes() >= value.numel() * value.element_size()
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

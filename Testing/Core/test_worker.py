@@ -209,6 +209,7 @@ def test_a_client_that_vanishes_ends_the_worker_and_its_work(methods):
     client.replies.close()
     client.thread.join(0.2)
     client.close()
+    assert not client.thread.is_alive()
 
 
 def test_an_ended_stream_cancels_what_runs(methods):

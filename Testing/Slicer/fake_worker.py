@@ -18,7 +18,7 @@ STUDY = {
     ],
     "notes": [],
 }
-MASKS = {"file": "/work/segmentation.nrrd", "model": "toy", "notes": [], "lesions": []}
+MASKS = {"file": "/elsewhere/segmentation.nrrd", "model": "toy", "notes": [], "lesions": []}
 
 
 def centre(x, source="segmentation"):
@@ -151,7 +151,7 @@ class FakeFiles:
     """What CaseLogic needs of the scene."""
 
     def __init__(self, folder):
-        self.folder, self.numbers, self.masks = folder, itertools.count(1), "/work/masks.nrrd"
+        self.folder, self.numbers, self.masks = folder, itertools.count(1), "/elsewhere/masks.nrrd"
 
     def phaseFiles(self):
         return {"A": "/files/A.nrrd", "V": "/files/V.nrrd"}

@@ -187,7 +187,7 @@ def test_a_dead_worker_is_said_and_the_next_step_brings_a_new_one_up_to_the_case
         "review.save",
     ]
     assert worker.sent[6].params == {"lesion_id": "L1"}, "what is saved holds what is shown"
-    assert worker.sent[3].params == {"file": "/work/masks.nrrd"}
+    assert worker.sent[3].params == {"file": "/elsewhere/masks.nrrd"}
     assert read.savedFiles == ["/out/review.json"]
 
 
@@ -201,7 +201,7 @@ def test_masks_of_the_model_come_back_to_a_new_worker_as_the_models(read, worker
     worker.sent.clear()
     worker.automatic["review.save"] = {"files": []}
     read.save("/out")
-    assert worker.sent[3].params == {"file": "/work/masks.nrrd", "origin": origin}
+    assert worker.sent[3].params == {"file": "/elsewhere/masks.nrrd", "origin": origin}
     worker.automatic["segment"] = MASKS
     read.useMasks()
     assert read.state.masks.origin == {}
@@ -223,7 +223,7 @@ def test_new_masks_that_were_not_read_leave_the_case_as_it_was(read, worker):
     read.save("/out")
     assert worker.methods()[:2] == ["segment", "review"], "the worker gets the case's own masks again"
     assert worker.methods()[-1] == "review.save"
-    assert worker.sent[0].params == {"file": "/work/masks.nrrd"}
+    assert worker.sent[0].params == {"file": "/elsewhere/masks.nrrd"}
 
 
 def test_what_a_reader_noted_outlives_new_masks_of_the_same_lesion(read, worker):

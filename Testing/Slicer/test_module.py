@@ -638,12 +638,15 @@ def test_the_sample_is_made_by_the_worker_and_opened(driver, widget, worker, mon
     assert "There is no folder or file phantom" in str(widget.parts.ui.messageLabel.text)
 
 
-def test_without_slicers_sample_data_nothing_happens(driver, widget, monkeypatch):
+def test_without_slicers_sample_data_the_module_registers_none_and_goes_on(driver, widget, worker, monkeypatch):
     import importlib
     import sys
 
     monkeypatch.setitem(sys.modules, "SampleData", None)
-    importlib.import_module(type(widget).__module__).registerSampleData()
+    sent = len(worker.sent)
+    assert importlib.import_module(type(widget).__module__).registerSampleData() is None
+    assert len(worker.sent) == sent
+    assert widget.parts.ui.sampleButton.isEnabled()
 
 
 def test_a_missing_core_opens_the_setup_with_the_command(driver, widget, worker, files):

@@ -117,7 +117,7 @@ def test_published_names_are_read_and_fit_the_encoder(name, suffix, tiny, tmp_pa
 
 
 def test_wrong_files_are_refused_with_one_sentence(tiny, tmp_path):
-    with pytest.raises(InputError, match="no such weights file"):
+    with pytest.raises(InputError, match="no such checkpoint file"):
         read_published("merlin", tmp_path / "none.pt")
     (tmp_path / "damaged.pt").write_bytes(b"no weights")
     with pytest.raises(BundleError, match="cannot be read safely"):
@@ -128,3 +128,20 @@ def test_wrong_files_are_refused_with_one_sentence(tiny, tmp_path):
     torch.save(ComparisonEncoder("ct-fm").network.body.state_dict(), tmp_path / "other.pt")
     with pytest.raises(WeightsMismatchError, match=r"lacks conv1\.weight"):
         read_published("merlin", tmp_path / "other.pt")
+
+
+def test_a_tensor_that_poses_as_more_than_its_file_holds_is_refused(tiny, tmp_path):
+    tensors = dict(ComparisonEncoder("ct-fm").network.body.state_dict())
+    name = next(iter(tensors))
+    tensors[name] = torch.zeros(1).expand(tensors[name].shape)
+    torch.save(tensors, tmp_path / "posing.pt")
+    with pytest.raises(WeightsMismatchError, match="no dictionary of tensors"):
+        read_published("ct-fm", tmp_path / "posing.pt")
+
+
+def test_names_that_differ_in_their_prefix_alone_are_refused(tiny, tmp_path):
+    tensors = dict(ComparisonEncoder("ct-fm").network.body.state_dict())
+    name = next(iter(tensors))
+    torch.save({**tensors, f"module.{name}": tensors[name].clone()}, tmp_path / "twice.pt")
+    with pytest.raises(WeightsMismatchError, match="twice"):
+        read_published("ct-fm", tmp_path / "twice.pt")
