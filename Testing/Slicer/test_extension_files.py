@@ -14,7 +14,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "RenalCLIPSlicer"
 LIBRARY = MODULE / "RenalCLIPSlicerLib"
-LIGHT = ("__init__.py", "errors.py", "review.py", "review_reading.py")
+LIGHT = (
+    "__init__.py",
+    "errors.py",
+    "review.py",
+    "review_json.py",
+    "review_measured.py",
+    "review_predicted.py",
+    "review_reading.py",
+    "review_study.py",
+)
 SCRIPTS = sorted(path for path in [MODULE / "RenalCLIPSlicer.py", *LIBRARY.rglob("*.py")])
 INSIDE = [*SCRIPTS, *(ROOT / "RenalCLIPCore" / name for name in LIGHT)]
 
