@@ -158,7 +158,7 @@ def _candidates(labels: Volume, minimum_ml: float) -> tuple[list[tuple[int, Boxe
 def _measure(grid: Geometry, boxed: Boxed, label: str, side: str) -> Measured:
     box, mask = boxed
     own = grid.crop((box[0].start, box[1].start, box[2].start), (mask.shape[0], mask.shape[1], mask.shape[2]))
-    aligned = _patient_aligned(Volume(mask, own))
+    aligned = patient_aligned_mask(Volume(mask, own))
     return (
         side,
         label,
@@ -239,7 +239,7 @@ def _longest(points: npt.NDArray[np.floating[Any]]) -> float:
     return float(pdist(corners).max())
 
 
-def _patient_aligned(mask: Volume) -> Volume:
+def patient_aligned_mask(mask: Volume) -> Volume:
     """The mask on patient axes: itself, or resampled (linear, half and more counts) when its grid is oblique."""
     if not mask.geometry.is_oblique:
         return mask

@@ -110,18 +110,7 @@ def locate_crop(reference: Geometry, centre_lps_mm: npt.ArrayLike, spec: RoiSpec
         CentreError: The centre is outside the reference volume, or more than half of the cube is.
     """
     grid = reference.patient_aligned()
-    centre = np.asarray(centre_lps_mm, dtype=float)
-    if centre.shape != (3,) or not np.all(np.isfinite(centre)):
-        raise CentreError("A centre of three finite coordinates (LPS, mm) is needed.")
-    if not grid.contains(centre):
-        low, high = grid.bounds_lps_mm
-        bounds = ", ".join(f"{a:.0f} to {b:.0f}" for a, b in zip(low, high, strict=True))
-        raise CentreError(
-            f"The centre ({', '.join(f'{c:.1f}' for c in centre)}) LPS mm lies outside the reference "
-            f"volume, which spans ({bounds}) mm. Check the point and its coordinate system (LPS, not RAS)."
-        )
-    # 1e-6: a centre midway between two voxels must not depend on rounding noise of the storage order
-    voxel = np.floor(grid.index(centre) + 0.5 + 1e-6).astype(int)
+    voxel = nearest_voxel(grid, centre_lps_mm)
     half = [max(1, int(int(spec.size_mm[a] / 2) / grid.spacing_mm[a])) for a in range(3)]
     start = (int(voxel[0] - half[0]), int(voxel[1] - half[1]), int(voxel[2] - half[2]))
     size = (2 * half[0], 2 * half[1], 2 * half[2])
@@ -134,6 +123,26 @@ def locate_crop(reference: Geometry, centre_lps_mm: npt.ArrayLike, spec: RoiSpec
             f"{100 * MINIMUM_INSIDE:.0f} % is needed. The lesion is cut off by the scan, or the point is wrong."
         )
     return Crop(grid, start, size, _roi_geometry(grid, start, size, spec), inside)
+
+
+def nearest_voxel(grid: Geometry, centre_lps_mm: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """Index (3,) of the voxel of a grid that a centre lies in.
+
+    Raises:
+        CentreError: The centre is not three finite coordinates, or outside the grid.
+    """
+    centre = np.asarray(centre_lps_mm, dtype=float)
+    if centre.shape != (3,) or not np.all(np.isfinite(centre)):
+        raise CentreError("A centre of three finite coordinates (LPS, mm) is needed.")
+    if not grid.contains(centre):
+        low, high = grid.bounds_lps_mm
+        bounds = ", ".join(f"{a:.0f} to {b:.0f}" for a, b in zip(low, high, strict=True))
+        raise CentreError(
+            f"The centre ({', '.join(f'{c:.1f}' for c in centre)}) LPS mm lies outside the reference "
+            f"volume, which spans ({bounds}) mm. Check the point and its coordinate system (LPS, not RAS)."
+        )
+    # 1e-6: a centre midway between two voxels must not depend on rounding noise of the storage order
+    return np.floor(grid.index(centre) + 0.5 + 1e-6).astype(int)
 
 
 def extract_rois(
@@ -175,7 +184,7 @@ def _extract(phase: Phase, volume: Volume, crop: Crop, spec: RoiSpec) -> Roi:
         inside = math.prod(float((sample[a].sum(axis=1) * _inside(crop, a)).mean()) for a in range(3))
         offset_hu = _apply(source.array, operators, spec.pad_hu)
     else:
-        block, covered = _resample_crop(volume, crop, spec)
+        block, covered = resampled_on(volume, crop.reference.crop(crop.start, crop.size), spec.pad_hu)
         offset_hu = _apply(block, pool, spec.pad_hu)
         inside = crop.inside_fraction * covered
     low, high = spec.window_hu
@@ -236,14 +245,16 @@ def _apply(array: npt.NDArray[Any], operators: Sequence[npt.NDArray[Any]], pad_h
     return np.ascontiguousarray(result.transpose([order.index(axis) for axis in (2, 1, 0)]))
 
 
-def _resample_crop(volume: Volume, crop: Crop, spec: RoiSpec) -> tuple[npt.NDArray[np.float32], float]:
-    """The phase on the cropped reference grid (x, y, z), and the share of it that the phase covers."""
+def resampled_on(volume: Volume, target: Geometry, pad_hu: float) -> tuple[npt.NDArray[np.float32], float]:
+    """A volume on a small grid (i, j, k), interpolated linearly, and the share of the grid that it covers.
+
+    What it does not cover has the value ``pad_hu``.
+    """
     import SimpleITK as sitk
 
-    target = crop.reference.crop(crop.start, crop.size)
     part = _touched(volume, target)
     if part is None:
-        return np.full(target.size, spec.pad_hu, np.float32), 0.0
+        return np.full(target.size, pad_hu, np.float32), 0.0
     image = part.to_sitk()
     # a value that no scanner stores marks what the phase does not cover
     outside = -1e6
@@ -260,7 +271,7 @@ def _resample_crop(volume: Volume, crop: Crop, spec: RoiSpec) -> tuple[npt.NDArr
     )
     block = sitk.GetArrayFromImage(resampled).transpose(2, 1, 0)
     missing = block <= outside / 2
-    return np.where(missing, np.float32(spec.pad_hu), block), 1.0 - float(missing.mean())
+    return np.where(missing, np.float32(pad_hu), block), 1.0 - float(missing.mean())
 
 
 def _touched(volume: Volume, target: Geometry) -> Volume | None:
