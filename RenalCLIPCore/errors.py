@@ -122,6 +122,12 @@ class WorklistError(RenalCLIPError):
     code = "worklist"
 
 
+class BlindedError(RenalCLIPError):
+    """Something was asked for that a reading without predictions, or before its wash-out is over, may not show."""
+
+    code = "blinded"
+
+
 class AuditError(RenalCLIPError):
     """The audit log is not what was written: an entry was changed, taken out or put in."""
 

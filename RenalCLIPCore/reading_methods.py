@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import WorklistError
+from .errors import BlindedError, WorklistError
 from .review import CaseReview, LesionReview, ReportDraft, encode
 from .session import Session
+from .withheld import ALL, NOTHING, Withheld
 from .worker import Answer, Progress
 
 if TYPE_CHECKING:
@@ -17,10 +19,16 @@ if TYPE_CHECKING:
     from .reading.worklist import Filter
 
 Params = Mapping[str, Any]
+PATIENCE_S = 5.0  # a window waits for an answer
+_OTHERS = "While a worklist is open only its open case is read; close the worklist first."
 
 
 class ReadingMethods:
     """A reader's worklist over one session; what changes in the session's case goes into the worklist's log.
+
+    While a worklist is open, its open case alone can be read, and the session withholds what the study says. Files
+    that were opened for a reading without predictions stay closed to everything but their worklist for as long as the
+    process lives.
 
     Args:
         session: Whose case is read.
@@ -31,6 +39,10 @@ class ReadingMethods:
         self._database: Database | None = None
         self._reader = ""
         self._case = ""
+        self._number = 0
+        self._files: frozenset[Path] = frozenset()
+        self._studies: frozenset[Path] = frozenset()
+        self._sealed: set[Path] = set()
         self._noted: set[tuple[str, Any]] = set()
 
     def methods(self) -> dict[str, Callable[[Params, Progress], Answer]]:
@@ -40,9 +52,38 @@ class ReadingMethods:
             "worklist.open": self._open,
             "worklist.step": self._step,
             "worklist.save": self._save,
+            "worklist.time": self._time,
             "worklist.resolve": self._resolve,
+            "worklist.relocate": self._relocate,
             "worklist.close": self._close,
         }
+
+    def check_import(self, sources: Sequence[Path]) -> None:
+        """Let only the open case's own files be imported while a worklist is open.
+
+        Raises:
+            BlindedError: Others were given, or files that were opened without predictions before.
+        """
+        given = {source.resolve() for source in sources}
+        if self._database is not None and not (given and given <= self._files):
+            raise BlindedError(_OTHERS)
+        if self._database is None and any(self._is_sealed(source) for source in given):
+            raise BlindedError(
+                "These files were opened for a reading without predictions; they are read through their worklist."
+            )
+
+    def check_open(self, folder: Path) -> None:
+        """The same for a study folder, which must be one that the open case's files were imported into."""
+        if self._database is None:
+            self.check_import([folder])
+        elif folder.resolve() not in self._studies:
+            raise BlindedError(_OTHERS)
+
+    def note_import(self, folder: Path) -> None:
+        """A study folder was made of the open case's files."""
+        if self._database is not None:
+            self._studies |= {folder.resolve()}
+            self._seal()
 
     def note_move(self, before: LesionReview, after: LesionReview) -> None:
         """Put a moved centre and the predictions that changed with it into the log, where a worklist's case is open."""
@@ -82,31 +123,42 @@ class ReadingMethods:
 
     def _open(self, params: Params, progress: Progress) -> Answer:
         from .reading.database import Database
+        from .reading.records import check_name
 
-        database = Database(params["db"])
-        facts = database.facts()
+        database, reader = Database(params["db"], patience_s=PATIENCE_S), check_name(params["reader"], "reader")
+        try:
+            facts = database.facts()
+        except WorklistError:
+            database.close()
+            raise
         self._forget()
-        self._database, self._reader = database, params["reader"]
+        self._database, self._reader = database, reader
+        self.session.withhold(ALL)  # until a case says what may be shown
         return Answer({"blinded": facts["blinded"], "questions": facts["questions"], "cases": self._cases(params)})
 
     def _close(self, params: Params, progress: Progress) -> Answer:
-        self._forget()
+        if self._database is not None:
+            self._forget()
+            self.session.withhold(NOTHING)
         return Answer({})
 
     def _step(self, params: Params, progress: Progress) -> Answer:
         """The next or previous case, with its files and the reading as it stands."""
         from .reading.saving import conflicts
-        from .reading.worklist import files_of, next_assignment
+        from .reading.worklist import by_number, files_of, next_assignment
 
         items = self._items(params)
         if "number" in params:
-            item = next((one for one in items if one.number == params["number"]), None)
+            item = by_number(items, params["number"])
         else:
             item = next_assignment(items, params.get("after"), step=params.get("step", 1))
         if item is None:
             return Answer({"case": None, "cases": self._cases(params)})
         files, label_map, centre = files_of(self._opened, item.case)
-        self._case = item.case
+        withheld = Withheld.of_study(item.with_ai, self._opened.facts().get("withheld", ()))
+        self._enter(item, withheld, frozenset(path.resolve() for path in files.values()))
+        if withheld.masks:
+            label_map, centre = None, None
         waiting = [encode(version) for version in conflicts(self._opened, item.number)]
         case = {
             **self._row(item),
@@ -116,8 +168,36 @@ class ReadingMethods:
             "reading": encode(item.reading),
             "version": item.version,
             "waiting": waiting,
+            "withheld": withheld.names,
         }
         return Answer({"case": case, "cases": self._cases(params)})
+
+    def _enter(self, item: Assignment, withheld: Withheld, files: frozenset[Path]) -> None:
+        """Close the case before and let this one's files be read; the case that is open already stays so."""
+        if item.number != self._number:
+            self.session.withhold(withheld)
+            self._case, self._number, self._studies = item.case, item.number, frozenset()
+        self._files = files
+        self._seal()
+
+    def _seal(self) -> None:
+        if self.session.withheld.predictions:
+            self._sealed |= {*self._files, *self._studies}
+
+    def _is_sealed(self, path: Path) -> bool:
+        return any(path in (sealed, *sealed.parents) or sealed in path.parents for sealed in self._sealed)
+
+    def _time(self, params: Params, progress: Progress) -> Answer:
+        from .reading.saving import add_time
+
+        add_time(self._opened, params["number"], float(params["seconds"]), self._reader)
+        return Answer({})
+
+    def _relocate(self, params: Params, progress: Progress) -> Answer:
+        from .reading.worklist import relocate
+
+        relocate(self._opened, Path(params["folder"]), by=self._reader)
+        return Answer({})
 
     def _save(self, params: Params, progress: Progress) -> Answer:
         from .reading.saving import save
@@ -171,13 +251,14 @@ class ReadingMethods:
             record(self._database, entries)
 
     def _model(self) -> tuple[str, str]:
-        bundle = self.session.bundle
+        bundle = self.session.reader_bundle
         return (f"{bundle.manifest.name} {bundle.manifest.version}", bundle.sha256) if bundle else ("", "")
 
     def _forget(self) -> None:
         if self._database is not None:
             self._database.close()
         self._database, self._reader, self._case, self._noted = None, "", "", set()
+        self._number, self._files, self._studies = 0, frozenset(), frozenset()
 
 
 def _filter(wanted: Mapping[str, Any]) -> Filter:

@@ -29,6 +29,7 @@ from .review import (
     Uncertainty,
     to_json,
 )
+from .withheld import NOTHING, REASON, Withheld
 
 if TYPE_CHECKING:
     from .imaging.alignment import RegistrationResult
@@ -82,6 +83,7 @@ class Session:
         self.case: cases.Case | None = None
         self.readings: dict[str, cases.LesionReading] = {}
         self.registrations: dict[Phase, RegistrationResult] = {}
+        self.withheld = NOTHING
         self._models: dict[Path, SegmentationModel] = {}
         self._maps: dict[str, Volume] = {}
         self._measured: dict[str, Measured] = {}
@@ -101,6 +103,16 @@ class Session:
             self._generator = None
         return self.bundle
 
+    def withhold(self, withheld: Withheld) -> None:
+        """Say what may not be shown from now on; the case that is open is closed."""
+        self._forget()
+        self.withheld = withheld
+
+    @property
+    def reader_bundle(self) -> Bundle | None:
+        """The bundle that reads lesions: the loaded one, none where predictions are withheld."""
+        return None if self.withheld.predictions else self.bundle
+
     def open(self, study: Study) -> None:
         """Read a study's phases; everything known of an earlier one is forgotten."""
         self._forget()
@@ -117,6 +129,7 @@ class Session:
         """
         from .imaging.segmentation import SegmentationModel, segment
 
+        self.withheld.refuse(self.withheld.masks, "its masks are not shown")
         chosen = folder or (self.bundle.segmentation_folder if self.bundle else None)
         if chosen is None:
             raise ConfigurationError(
@@ -143,6 +156,7 @@ class Session:
         from .imaging.segmentation import load_segmentation
         from .imaging.segmentation_file import recognised
 
+        self.withheld.refuse(self.withheld.masks, "its masks are not shown")
         segmentation = load_segmentation(file, self._case.reference.geometry)
         if origin is not None:
             segmentation = recognised(segmentation, origin)
@@ -188,7 +202,7 @@ class Session:
             for number, target in enumerate(chosen):
                 if progress:
                     progress(number / len(chosen), f"reading lesion {target.lesion_id}")
-                readings[target.lesion_id] = cases.read_lesion(self._case, self.bundle, target, primary=number == 0)
+                readings[target.lesion_id] = self._read(target, primary=number == 0)
         self.readings, self._maps, self._written = readings, {}, {}
         self._complete()
         return self.build()
@@ -202,8 +216,7 @@ class Session:
         """
         before = self.reading(lesion_id)
         target = replace(before.target, used=point)
-        after = cases.read_lesion(self._case, self.bundle, target, primary=before.review.primary)
-        self.readings[lesion_id] = after
+        self.readings[lesion_id] = self._read(target, primary=before.review.primary)
         self._written.pop(lesion_id, None)
         self._maps = {
             name: item for name, item in self._maps.items() if not name.startswith(f"explanation-{lesion_id}-")
@@ -219,6 +232,7 @@ class Session:
         """
         from .inference.explanation import explain, share_inside
 
+        self.withheld.refuse(self.withheld.predictions, "there is nothing to explain")
         item, bundle = self.reading(lesion_id), self._bundle
         if item.reading is None:
             raise ConfigurationError("An explanation needs a model bundle.")
@@ -250,6 +264,7 @@ class Session:
         from .imaging.roi import extract_rois
         from .inference.uncertainty import uncertainty
 
+        self.withheld.refuse(self.withheld.predictions, "there is no uncertainty to estimate")
         item, bundle, case = self.reading(lesion_id), self._bundle, self._case
         if item.reading is None:
             raise ConfigurationError("Uncertainty needs a model bundle.")
@@ -286,6 +301,8 @@ class Session:
         from .imaging.nephrometry import PERTURBATIONS, measure
 
         item, case = self.reading(lesion_id), self._case
+        if self.withheld.nephrometry:
+            return Absent(REASON)
         if item.target.lesion is None or case.segmentation is None or case.findings is None:
             return Absent("only a point was given, no mask")
         if lesion_id not in self._measured:
@@ -308,6 +325,7 @@ class Session:
         Raises:
             ConfigurationError: The bundle has no report generator.
         """
+        self.withheld.refuse(self.withheld.predictions, "no report is drafted")
         item = self.reading(lesion_id)
         self._written.pop(lesion_id, None)
         if generated and item.reading is not None:
@@ -349,7 +367,7 @@ class Session:
             segmentation_record(case, SEGMENTATION_FILE),
             conclusion(lesions),
             lesions,
-            provenance(self.bundle, options, self._seconds),
+            provenance(self.reader_bundle, options, self._seconds),
         )
 
     def save(self, folder: Path, amend: Amend | None = None) -> dict[str, Path]:
@@ -413,6 +431,10 @@ class Session:
             raise ConfigurationError(f"There is no lesion {lesion_id!r}; the lesions read are: {known}.")
         return self.readings[lesion_id]
 
+    def _read(self, target: cases.Target, *, primary: bool) -> cases.LesionReading:
+        found = cases.read_lesion(self._case, self.reader_bundle, target, primary=primary)
+        return replace(found, review=self.withheld.shown(found.review))
+
     @property
     def _case(self) -> cases.Case:
         if self.case is None:
@@ -460,9 +482,9 @@ class Session:
         for lesion_id, measured in self._measured.items():
             if lesion_id in self.readings:
                 self._replace(lesion_id, replace(self.readings[lesion_id].review, measured=measured))
-        if self.bundle is None:
+        if self.reader_bundle is None:
             return
-        manifest = self.bundle.manifest
+        manifest = self.reader_bundle.manifest
         findings = self._case.findings
         for lesion_id, item in self.readings.items():
             others = [other.review for name, other in self.readings.items() if name != lesion_id]

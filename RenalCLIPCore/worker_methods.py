@@ -26,6 +26,12 @@ from .session import SEGMENTATION_FILE, Session, SessionOptions, demo_bundle
 from .worker import PROTOCOL_VERSION, Answer, FollowUp, InvalidParams, Progress
 
 Params = Mapping[str, Any]
+STALE = frozenset(
+    {
+        "bundle.load", "study.import", "study.open", "segment", "register", "review", "review.update",
+        "worklist.open", "worklist.step", "worklist.close",
+    }
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -78,7 +84,7 @@ class SessionMethods:
 
     def makes_stale(self, method: str) -> bool:
         """Whatever changes the case makes explanations and uncertainties on their way stale."""
-        return method in ("bundle.load", "study.import", "study.open", "segment", "register", "review", "review.update")
+        return method in STALE
 
     def call(self, method: str, params: Params, progress: Progress) -> Answer:
         """Run one method.
@@ -125,9 +131,13 @@ class SessionMethods:
 
         options = ImportOptions(parse_phase_overrides(params.get("phases", ())), params.get("allow_gaps", False))
         sources = [Path(source) for source in params["sources"]]
-        return self._opened(import_study(sources, Path(params["out"]), options, progress=progress))
+        self._reading.check_import(sources)
+        study = import_study(sources, Path(params["out"]), options, progress=progress)
+        self._reading.note_import(study.folder)
+        return self._opened(study)
 
     def _open_study(self, params: Params, progress: Progress) -> Answer:
+        self._reading.check_open(Path(params["path"]))
         return self._opened(read_study(Path(params["path"])))
 
     def _opened(self, study: Study) -> Answer:
@@ -240,7 +250,7 @@ class SessionMethods:
             return self._measurement(lesion_id, progress)
 
         measured = FollowUp("review.measured", measurement)
-        if self.session.bundle is None:
+        if self.session.reader_bundle is None:
             return (measured,)
 
         def explanation(progress: Progress) -> Params:

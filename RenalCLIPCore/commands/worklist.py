@@ -65,13 +65,15 @@ class WorklistCreate(_Plan):
     """Make a worklist of a cohort's cases and give them to readers.
 
     Without --reader the annotators share one reading per case; each named reader gets readings of their own in a
-    random order. --ai both crosses over: half of the cases with predictions first, the other half after the wash-out.
+    random order. Readings without predictions show none, whatever the host asks for. --ai both crosses over: half of
+    the cases with predictions first, the other half after the wash-out.
     """
 
     name: ClassVar[str] = "worklist create"
     cohort: Path
     blinded: bool
     washout_days: float
+    withhold: Sequence[str]
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +82,13 @@ class WorklistCreate(_Plan):
         parser.add_argument("--blinded", action="store_true", help="readers see codes in place of case names")
         parser.add_argument(
             "--washout-days", type=float, default=28.0, help="between the two readings of a case (default: 28)"
+        )
+        parser.add_argument(
+            "--withhold",
+            action="append",
+            default=[],
+            choices=("masks", "nephrometry"),
+            help="withhold this too in readings without predictions (masks take nephrometry along); repeatable",
         )
         _Plan.add_plan_arguments(parser)
 
@@ -108,6 +117,7 @@ class WorklistCreate(_Plan):
                 questions=EVERY_TASK_CLASSES,
                 blinded=self.blinded,
                 washout_days=self.washout_days,
+                withheld=self.withhold,
                 by=self.by,
             )
             print(f"{len(cases)} cases, {self.assign(database, None)} readings to make")

@@ -50,11 +50,24 @@ def save(database: Database, change: Change, now: datetime | None = None) -> Sav
         WorklistError: The reading is impossible, somebody else's, or the database refuses; nothing is kept then.
     """
     checked = replace(change, by=check_name(change.by, "reader"), change_id=check_name(change.change_id, "change"))
-    if not (math.isfinite(change.seconds) and 0 <= change.seconds <= LONGEST_STEP_S):
-        raise WorklistError("The time since the last change is 0 to 86400 seconds.")
+    _check_seconds(change.seconds)
     with database.writing() as connection:
         check_reading(change.reading, _class_counts(connection))
         return _save(connection, checked, now or datetime.now(UTC))
+
+
+def add_time(database: Database, assignment: int, seconds: float, by: str) -> None:
+    """Add time that was spent on a case without changing its reading.
+
+    Raises:
+        WorklistError: The reading is somebody else's, or no reader could have spent this time.
+    """
+    _check_seconds(seconds)
+    with database.writing() as connection:
+        if _standing(connection, assignment).reader not in ("", check_name(by, "reader")):
+            raise WorklistError("This reading is another reader's; it can be adjudicated, not changed.")
+        spent = READINGS.c.seconds + seconds
+        connection.execute(update(READINGS).where(READINGS.c.assignment_id == assignment).values(seconds=spent))
 
 
 def conflicts(database: Database, assignment: int) -> tuple[Version, ...]:
@@ -138,6 +151,11 @@ def adjudications(database: Database) -> dict[str, Adjudication]:
             row.name: Adjudication(row.name, decode_reading(row.content), row.by, row.at)
             for row in connection.execute(wanted)
         }
+
+
+def _check_seconds(seconds: float) -> None:
+    if not (math.isfinite(seconds) and 0 <= seconds <= LONGEST_STEP_S):
+        raise WorklistError("The time since the last change is 0 to 86400 seconds.")
 
 
 def _save(connection: Connection, change: Change, now: datetime) -> Saved:

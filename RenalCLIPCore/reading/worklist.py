@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from ..errors import InputError, WorklistError
+from ..errors import BlindedError, InputError, WorklistError
 from ..review import Point
 from . import audit
 from .database import Database
@@ -80,6 +80,7 @@ def create(
     questions: Mapping[str, Sequence[str]],
     blinded: bool = False,
     washout_days: float = 28.0,
+    withheld: Sequence[str] = (),
     by: str = "",
     now: datetime | None = None,
 ) -> None:
@@ -92,6 +93,7 @@ def create(
         questions: Names of the classes by question.
         blinded: Whether readers see codes in place of the cases' names.
         washout_days: Between the two readings of a case.
+        withheld: What readings without predictions withhold beside these.
         by: Who.
         now: The time, for the log.
 
@@ -107,7 +109,7 @@ def create(
     for case in cases:
         check_name(case.name, "case")
     facts = {"folder": str(folder.resolve()), "questions": {name: list(classes) for name, classes in questions.items()}}
-    database.create({**facts, "blinded": blinded, "washout_days": washout_days})
+    database.create({**facts, "blinded": blinded, "washout_days": washout_days, "withheld": sorted(set(withheld))})
     with database.writing() as connection:
         connection.execute(insert(CASES), [_case_row(case, folder.resolve()) for case in cases])
         entry = Entry("worklist", "", "cases", "0", str(len(cases)), by)
@@ -176,6 +178,27 @@ def next_assignment(
         return due[0] if due else None
     beyond = items[place + 1 :] if step > 0 else items[:place][::-1]
     return next((item for item in beyond if item in due), None)
+
+
+def by_number(items: Sequence[Assignment], number: int, *, now: datetime | None = None) -> Assignment | None:
+    """The assignment of a number, for a reader who names it; None where the worklist lacks it.
+
+    Raises:
+        BlindedError: Its wash-out is not over, or it is an unread case of a reader's own that is not the next one: a
+            random order is kept by reading in it.
+    """
+    moment = audit.iso(now or datetime.now(UTC))
+    item = next((one for one in items if one.number == number), None)
+    if item is None:
+        return None
+    if item.opens > moment:
+        when = "after its first reading" if item.opens == NEVER else f"on {item.opens[:10]}"
+        raise BlindedError(f"This case is closed by the wash-out between its two readings; it opens {when}.")
+    unread = [one for one in items if one.reader == item.reader != ANYONE and one.status == "open"]
+    first = next((one for one in unread if one.opens <= moment), None)
+    if item.status == "open" and first is not None and item.number != first.number:
+        raise BlindedError("The cases are read in their order; go on to this one with next case.")
+    return item
 
 
 def files_of(database: Database, case: str) -> tuple[dict[str, Path], Path | None, Point | None]:
