@@ -121,7 +121,8 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Line]]:
         columns = list(table.column_names)
         values = [table.column(number).to_pylist() for number in range(len(columns))]
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise CohortError(f"{path.name} cannot be read as a table (Parquet).") from error
+        why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+        raise CohortError(f"{path.name} cannot be read as a table (Parquet){why}.") from error
     lines = []
     for number, row in enumerate(zip(*values, strict=True), 1):
         place = f"{path.name}, row {number}"

@@ -1,4 +1,4 @@
-"""Commands of learning: configuration, ROI store, training, and the bundle of a run."""
+"""Commands of learning: configuration, training, and the bundle of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .learning import add_configuration, add_workers, configuration_of, progress_bar
+from .learning import add_configuration, configuration_of, progress_bar
 from .pretraining import COMMANDS as PRETRAINING
 
 
@@ -31,85 +31,6 @@ class ConfigShow:
 
     def run(self) -> None:
         print(configuration_of(self.stage, self.config, self.preset).to_yaml(), end="")
-
-
-@dataclass(frozen=True)
-class CohortSplit:
-    """Assign training, validation and test to the patients of a cohort table, at random."""
-
-    name: ClassVar[str] = "cohort split"
-    cohort: Path
-    out: Path
-    fractions: list[float]
-    seed: int
-
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the arguments."""
-        parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
-        parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="new table")
-        parser.add_argument(
-            "--fractions", type=float, nargs=3, required=True, metavar="F", help="shares of training, validation, test"
-        )
-        parser.add_argument("--seed", type=int, required=True, help="of the assignment")
-
-    def run(self) -> None:
-        """Read, assign, write."""
-        from collections import Counter
-
-        from ..cohort.splits import assign_splits, split_sha256
-        from ..cohort.table import read_cohort, write_cohort_table
-
-        training, validation, test = self.fractions
-        rows = assign_splits(read_cohort(self.cohort), (training, validation, test), self.seed)
-        write_cohort_table(rows, self.out)
-        counts = ", ".join(f"{count} {name}" for name, count in Counter(row.split for row in rows).items())
-        print(f"{counts} rows; split SHA-256 {split_sha256(rows)}")
-
-
-@dataclass(frozen=True)
-class CohortRois:
-    """Cut the regions of interest of a cohort into one store.
-
-    Each row is cut around the centre in the table, every phase on the arterial grid (else the venous one). An
-    interrupted build goes on where it stopped when the same command is run again.
-    """
-
-    name: ClassVar[str] = "cohort rois"
-    cohort: Path
-    out: Path
-    input_mm: list[float]
-    processes: int
-    dask: str
-
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the arguments."""
-        parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
-        parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="folder of the new store")
-        parser.add_argument(
-            "--input-mm",
-            type=float,
-            nargs=3,
-            default=[128.0, 128.0, 160.0],
-            metavar="MM",
-            help="size of what the network sees along x, y, z; whole voxels of 1 x 1 x 5 mm (default 128 128 160, the "
-            "paper's); 12 mm more are kept along x and y for augmentation",
-        )
-        add_workers(parser)
-
-    def run(self) -> None:
-        from ..cohort.roi_store import build_roi_store
-        from ..cohort.table import read_cohort
-        from ..cohort.workers import Workers
-        from ..imaging.roi import RoiSpec
-
-        spec = RoiSpec.of_input(self.input_mm)
-        rows = read_cohort(self.cohort)
-        with progress_bar("cutting regions of interest") as progress:
-            workers = Workers(self.processes, self.dask)
-            store = build_roi_store(rows, self.out, spec, workers=workers, progress=progress)
-        print(f"{len(store.case_ids)} cases in {store.folder}")
 
 
 @dataclass(frozen=True)
@@ -277,4 +198,4 @@ class BundleAssemble:
         print(f"{self.out}: {', '.join(manifest.capabilities)}")
 
 
-COMMANDS: list[Any] = [ConfigShow, CohortSplit, CohortRois, *PRETRAINING, TrainMultitask, BundleExport, BundleAssemble]
+COMMANDS: list[Any] = [ConfigShow, *PRETRAINING, TrainMultitask, BundleExport, BundleAssemble]
