@@ -30,6 +30,7 @@ _GROUPS = (
     "train",
     "fine_tuning",
     "multiphase",
+    "comparators",
     "report_generation",
     "report",
     "report_check",

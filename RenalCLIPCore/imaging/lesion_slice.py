@@ -54,9 +54,7 @@ class SliceSpec:
             )
         low, high = window_hu
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ConfigurationError(
-                f"The window must rise between finite values, not {low:g} to {high:g} HU."
-            )
+            raise ConfigurationError(f"The window must rise between finite values, not {low:g} to {high:g} HU.")
         return cls(spacing_mm, round(size), (low, high))
 
 
@@ -83,9 +81,23 @@ class LesionSlice:
 def largest_slice_centre(labels: Volume, near_lps_mm: npt.ArrayLike | None = None) -> Float3:
     """Centre of the axial slice on which a lesion of a label map is largest, LPS mm.
 
-    A tumour (2) is taken before a cyst (3). Of several the one nearest to a point is taken, else the largest one; the
-    slice and its centre follow the rule of :func:`imaging.lesions.axial_centre_lps_mm`. A lesion of one voxel has its
-    slice through that voxel.
+    The slice and its centre follow the rule of :func:`imaging.lesions.axial_centre_lps_mm`. A lesion of one voxel has
+    its slice through that voxel.
+
+    Args:
+        labels: Label map in any storage orientation.
+        near_lps_mm: A point in or near the lesion that is meant.
+
+    Raises:
+        NoLesionError: As for :func:`meant_lesion`.
+    """
+    return axial_centre_lps_mm(patient_aligned_mask(meant_lesion(labels, near_lps_mm)))
+
+
+def meant_lesion(labels: Volume, near_lps_mm: npt.ArrayLike | None = None) -> Volume:
+    """Mask (bool, canonical axes, cropped) of one lesion of a label map.
+
+    A tumour (2) is taken before a cyst (3). Of several the one nearest to a point is taken, else the largest one.
 
     Args:
         labels: Label map in any storage orientation.
@@ -109,7 +121,7 @@ def largest_slice_centre(labels: Volume, near_lps_mm: npt.ArrayLike | None = Non
     grid = canonical.geometry.crop(start, (array.shape[0], array.shape[1], array.shape[2]))
     components, count = ndimage.label(array, structure=NEIGHBOURHOOD)
     number = 1 if count == 1 else _chosen(components, grid, near_lps_mm)
-    return axial_centre_lps_mm(patient_aligned_mask(Volume(components == number, grid)))
+    return Volume(components == number, grid)
 
 
 def _chosen(components: npt.NDArray[np.int32], grid: Geometry, near_lps_mm: npt.ArrayLike | None) -> int:
