@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,23 +59,30 @@ def split_sha256(rows: Sequence[CohortRow]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def assign_splits(rows: Sequence[CohortRow], fractions: tuple[float, float, float], seed: int) -> tuple[CohortRow, ...]:
+def assign_splits(
+    rows: Sequence[CohortRow],
+    fractions: tuple[float, float, float],
+    seed: int,
+    fixed: Mapping[str, str] | None = None,
+) -> tuple[CohortRow, ...]:
     """Assign training, validation and test by patient, at random; patients of one group go together.
 
     Args:
         rows: Rows in any order; earlier assignments are replaced.
         fractions: Shares of patients (of groups, where there are any) of the three splits; they add up to 1.
         seed: Of the permutation. The result does not depend on the order of the rows.
+        fixed: Splits of groups that are assigned already, elsewhere; the fractions hold for the others.
 
     Raises:
         CohortError: The fractions are negative or do not add up to 1.
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
         raise CohortError(f"Three fractions that add up to 1 are needed, found {fractions}.")
-    units = sorted({_unit(row) for row in rows})
+    known = {("", group): split for group, split in (fixed or {}).items()}
+    units = sorted({_unit(row) for row in rows} - set(known))
     order = np.random.default_rng(seed).permutation(len(units))
     ends = np.rint(np.cumsum(fractions) * len(units)).astype(int)
-    split_of = {
+    split_of = known | {
         units[index]: ("training" if place < ends[0] else "validation" if place < ends[1] else "test")
         for place, index in enumerate(order)
     }

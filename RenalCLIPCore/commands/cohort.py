@@ -51,10 +51,15 @@ class CohortImport:
 
 @dataclass(frozen=True)
 class CohortSplit:
-    """Assign training, validation and test to the patients of a cohort table, at random."""
+    """Assign training, validation and test to the patients of a cohort table, at random.
+
+    Patients of one group (a family; phantoms painted onto one mask) go together. Groups that other tables have assigned
+    already (--beside) keep that split, so that nobody is learnt from in one cohort and held out in another.
+    """
 
     name: ClassVar[str] = "cohort split"
     cohort: Path
+    beside: list[Path]
     out: Path
     fractions: list[float]
     seed: int
@@ -63,6 +68,9 @@ class CohortSplit:
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
+        parser.add_argument(
+            "--beside", type=Path, nargs="+", default=[], metavar="CSV", help="tables whose groups keep their split"
+        )
         parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="new table")
         parser.add_argument(
             "--fractions", type=float, nargs=3, required=True, metavar="F", help="shares of training, validation, test"
@@ -73,14 +81,20 @@ class CohortSplit:
         """Read, assign, write."""
         from collections import Counter
 
+        from ..cohort.groups import splits_of_groups
         from ..cohort.splits import assign_splits, split_sha256
         from ..cohort.table import read_cohort, write_cohort_table
 
         training, validation, test = self.fractions
-        rows = assign_splits(read_cohort(self.cohort), (training, validation, test), self.seed)
+        given = read_cohort(self.cohort)
+        fixed = splits_of_groups(map(read_cohort, self.beside))
+        rows = assign_splits(given, (training, validation, test), self.seed, fixed)
         write_cohort_table(rows, self.out)
         counts = ", ".join(f"{count} {name}" for name, count in Counter(row.split for row in rows).items())
         print(f"{counts} rows; split SHA-256 {split_sha256(rows)}")
+        if self.beside:
+            shared = [row.group for row in rows if row.group in fixed]
+            print(f"{len(shared)} rows of {len(set(shared))} groups keep the split that they have in another table")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from .evaluation import tell
+
 
 @dataclass(frozen=True)
 class EvaluateBundle:
@@ -45,6 +47,7 @@ class EvaluateBundle:
         from ..errors import CohortError, OutputError
         from ..models.bundle import Bundle
         from ..protocol.bundle_scores import score_predictions, to_markdown, write_scores
+        from ..protocol.held_out import met_again
         from ..protocol.predictions import Prediction, predict_cohort, write_predictions
 
         if self.out.exists() and any(self.out.iterdir()) and not self.overwrite:
@@ -56,8 +59,10 @@ class EvaluateBundle:
         bundle = Bundle.load(self.bundle)
         rows: list[CohortRow] = []
         predictions: list[Prediction] = []
+        groups = {bundle.manifest.name: frozenset(bundle.manifest.training_groups)}
         for table, store in zip(self.cohort, self.rois, strict=True):
             part = [row for row in read_cohort(table) if row.split == self.split]
+            tell(met_again(groups, {table.parent.name: part}, self.split))
             predictions += predict_cohort(bundle, table.parent.name, part, RoiStore(store))
             rows += part
         if not rows:
@@ -121,12 +126,15 @@ class EvaluateAlignment:
         from ..models.bundle import Bundle
         from ..models.text_features import read_text_features
         from ..protocol.alignment_scores import score_alignment, write_alignment
+        from ..protocol.held_out import met_again
 
         _check_lists(cohort=self.cohort, rois=self.rois, texts=self.texts)
         bundle = Bundle.load(self.bundle)
         scores = []
         for table, store, texts in zip(self.cohort, self.rois, self.texts, strict=True):
             rows = [row for row in read_cohort(table) if row.split == self.split]
+            groups = {bundle.manifest.name: frozenset(bundle.manifest.training_groups)}
+            tell(met_again(groups, {table.parent.name: rows}, self.split))
             features = read_text_features(texts)
             scores += score_alignment(
                 bundle, table.parent.name, rows, RoiStore(store), features, gallery=self.gallery, seed=self.seed

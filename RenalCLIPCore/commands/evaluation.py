@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ..cohort.table import CohortRow
     from ..protocol.alignment_scores import AlignmentScore
     from ..protocol.predictions import Prediction
+    from ..training.finished_run import Reader
 
 Cohorts = dict[str, "tuple[CohortRow, ...]"]
 PHASES = ("A", "AV", "NAV", "NAVD", "one", "all")
@@ -54,10 +56,12 @@ class _Evaluate:
         predictions: Sequence[Prediction],
         alignment: Sequence[AlignmentScore],
         uses: Sequence[tuple[str, str]] = (),
+        warnings: Sequence[str] = (),
     ) -> None:
         """Compute and write everything; say where it is and what was found. ``uses``: what bundles say of their use."""
         from ..protocol.alignment_scores import read_alignment
         from ..protocol.evaluation_page import PageHead
+        from ..protocol.held_out import shared_between
         from ..protocol.joining import join_predictions, join_readings, join_reports
         from ..protocol.prediction_table import read_generated_reports, read_predictions, read_readings
         from ..protocol.published import check_paper_cohorts
@@ -83,6 +87,7 @@ class _Evaluate:
             tuple(scores),
         )
         line = ProgressLine()
+        warnings = tell([*warnings, *shared_between(cohorts, self.split)])
         result = evaluate_study(data, progress=line)
         names = list(dict.fromkeys([*data.models, *(model for _, model in data.reports)]))
         title = self.title or f"{', '.join(names[:4]) or 'Retrieval and zero-shot reading'} on {', '.join(cohorts)}"
@@ -93,7 +98,8 @@ class _Evaluate:
             ("Resamples", f"{self.resamples} (seed {self.seed})"),
             *uses,
         )
-        page = write_study(result, PageHead(title, facts, data.of_phantoms, tuple(self._files())), self.out)
+        head = PageHead(title, facts, data.of_phantoms, tuple(self._files()), warnings)
+        page = write_study(result, head, self.out)
         tables = [table for section in result.sections for table in section.tables]
         print(next((table.markdown() for table in tables if table.name == "summary"), ""), end="")
         print(f"{len(tables)} tables and the page: {page}")
@@ -162,6 +168,7 @@ class EvaluatePaper(_Evaluate):
     def run(self) -> None:
         """Read every case, then evaluate."""
         from ..errors import ConfigurationError
+        from ..protocol.held_out import met_again
 
         self.check()
         if len(self.cohort) != len(self.rois) or (self.texts and len(self.texts) != len(self.cohort)):
@@ -172,8 +179,10 @@ class EvaluatePaper(_Evaluate):
         if not (self.bundle or self.run_folder):
             raise ConfigurationError("Give --bundle or --run; tables alone are evaluated by evaluate predictions.")
         cohorts = read_cohorts(self.cohort)
-        predictions = self._predictions(cohorts)
-        self.evaluate(cohorts, predictions, self._alignment(cohorts), self._uses())
+        readers = self._readers()
+        warnings = met_again({reader.name: reader.groups for reader in readers}, cohorts, self.split)
+        predictions = self._predictions(cohorts, readers)
+        self.evaluate(cohorts, predictions, self._alignment(cohorts), self._uses(), warnings)
 
     def _uses(self) -> list[tuple[str, str]]:
         from ..models.bundle import Bundle
@@ -181,13 +190,16 @@ class EvaluatePaper(_Evaluate):
         manifests = [Bundle.load(path).manifest for path in self.bundle]
         return [(f"{manifest.name} {manifest.version}", manifest.intended_use) for manifest in manifests]
 
-    def _predictions(self, cohorts: Cohorts) -> list[Prediction]:
-        from ..cohort.roi_store import RoiStore
-        from ..protocol.phase_sets import PhaseOutputs, fused_predictions
+    def _readers(self) -> list[Reader]:
         from ..training.finished_run import open_bundle, open_run
 
         readers = [reader for path in self.bundle for reader in open_bundle(path)]
-        readers += [open_run(path) for path in self.run_folder]
+        return [*readers, *map(open_run, self.run_folder)]
+
+    def _predictions(self, cohorts: Cohorts, readers: Sequence[Reader]) -> list[Prediction]:
+        from ..cohort.roi_store import RoiStore
+        from ..protocol.phase_sets import PhaseOutputs, fused_predictions
+
         found: list[Prediction] = []
         line = ProgressLine()
         for (name, rows), store in zip(cohorts.items(), self.rois, strict=True):
@@ -237,6 +249,14 @@ def read_cohorts(texts: Sequence[str]) -> Cohorts:
             raise ConfigurationError(f"Two cohorts are named {name!r}; name them as NAME=CSV.")
         found[name] = read_cohort(table)
     return found
+
+
+def tell(warnings: Sequence[str]) -> tuple[str, ...]:
+    """Say on stderr what must not go unnoticed; the same warnings, each once."""
+    once = tuple(dict.fromkeys(warnings))
+    for text in once:
+        print(f"renalclip: {text}", file=sys.stderr)
+    return once
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from .learning import add_configuration, configuration_of, progress_bar
 
 if TYPE_CHECKING:
     from ..training.distribution import Ranks
+    from ..training.learnt_from import LearntFrom
     from ..training.loop import RunResult
     from ..training.text_data import Reports
 
@@ -117,23 +118,32 @@ class _TrainText:
         from ..training.text_stages import train_text
 
         settings = configuration_of(self.stage, self.config, self.preset)
-        reports = self._reports(settings)
+        reports, sources = self._reports(settings)
         with _joined(settings) as (ranks, progress):
             result = train_text(
-                settings, reports, self.out, base=self.base, resume=self.resume, ranks=ranks, progress=progress
+                settings,
+                reports,
+                self.out,
+                base=self.base,
+                sources=sources,
+                resume=self.resume,
+                ranks=ranks,
+                progress=progress,
             )
             _tell(ranks, result)
 
-    def _reports(self, settings: Any) -> Reports:
+    def _reports(self, settings: Any) -> tuple[Reports, LearntFrom]:
         from ..cohort.splits import learning_cohort
         from ..cohort.table import read_cohort
+        from ..training.learnt_from import NOTHING, LearntFrom
         from ..training.text_data import read_reports, reports_of
 
         if self.texts is not None:
-            return read_reports(self.texts, settings.validation_share, settings.seed)
+            return read_reports(self.texts, settings.validation_share, settings.seed), NOTHING
         if self.cohort is None:
             raise ValueError("the parser asks for one of the two")
-        return reports_of(learning_cohort(read_cohort(self.cohort)))
+        cohort = learning_cohort(read_cohort(self.cohort))
+        return reports_of(cohort), LearntFrom.of((*cohort.training, *cohort.validation))
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,7 @@ class TrainTextFeatures:
         from ..models.text_encoder import load_text_encoder
         from ..models.text_features import read_text_features, write_text_features
         from ..training.distribution import ALONE
+        from ..training.learnt_from import learnt_from
         from ..training.text_data import report_of
         from ..training.text_stages import folder_hash
 
@@ -213,6 +224,7 @@ class TrainTextFeatures:
             encoder = load_text_encoder(self.encoder, self.max_tokens).to(ALONE.device(self.device))
             with progress_bar("reading reports") as progress:
                 write_text_features(encoder, digest, texts, self.out, progress=progress)
+        learnt_from(self.encoder).keep(self.out)
         print(f"{len(texts)} cases, {1 + self.shuffled} versions each, in {self.out}")
 
 

@@ -58,6 +58,7 @@ class TrainReport:
         from ..cohort.roi_store import RoiStore
         from ..cohort.splits import learning_cohort
         from ..cohort.table import read_cohort
+        from ..training.learnt_from import learnt_from
         from ..training.report_stage import train_report
         from ..training.starting_weights import image_encoder
 
@@ -70,6 +71,7 @@ class TrainReport:
                 store,
                 image_encoder(self.encoder),
                 self.out,
+                before=learnt_from(self.encoder),
                 language_model=self.language_model,
                 initial=self.initial,
                 resume=self.resume,

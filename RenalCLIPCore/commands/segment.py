@@ -14,6 +14,7 @@ from .segment_evaluation import SegmentEvaluate, read_cases
 if TYPE_CHECKING:
     from ..imaging.nnunet_options import TrainingOptions
     from ..imaging.volume import Volume
+    from ..training.learnt_from import LearntFrom
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,14 @@ class SegmentTrain:
         """Train and write the model folder."""
         from ..imaging.nnunet_options import TrainingOptions
         from ..imaging.nnunet_training import train_segmentation
+        from ..training.learnt_from import learnt_from
 
         options: TrainingOptions = TrainingOptions(**self.options)
         cases = read_cases(self.cohort)
         train_segmentation(
             cases, self.out, options, work=self.work, start_from=self.start_from, progress=ProgressLine()
         )
+        learnt_from(self.start_from).joined(_sources(self.cohort)).keep(self.out)
         print(f"{self.out}: trained on {len(cases)} images of {len({case.group for case in cases})} patients")
 
 
@@ -144,6 +147,14 @@ class SegmentPhantoms:
 
 
 COMMANDS: list[Any] = [SegmentRun, SegmentTrain, SegmentEvaluate, SegmentPhantoms]
+
+
+def _sources(cohort: Path) -> LearntFrom:
+    """What a cohort table's rows bring along; a folder of images says nothing."""
+    from ..cohort.table import read_cohort
+    from ..training.learnt_from import NOTHING, LearntFrom
+
+    return NOTHING if cohort.is_dir() else LearntFrom.of(read_cohort(cohort))
 
 
 class _Option(argparse.Action):

@@ -147,7 +147,11 @@ class OutOfDistributionRule(_Part):
 
 
 class BundleManifest(_Part):
-    """A bundle's manifest. ``files`` (relative path -> SHA-256) is filled in when a bundle is written."""
+    """A bundle's manifest. ``files`` (relative path -> SHA-256) is filled in when a bundle is written.
+
+    ``training_groups`` are digests of the groups of patients that it was learnt from, so that an evaluation can tell
+    whether it meets them again.
+    """
 
     format_version: Literal["1.0"] = FORMAT_VERSION
     name: Name
@@ -167,6 +171,7 @@ class BundleManifest(_Part):
     intended_use: Words = "Research only. Not for clinical use."
     licence: Words
     training_data: Words
+    training_groups: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = ()
     files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(default_factory=dict)
 
     @field_validator("files")
@@ -216,10 +221,11 @@ class BundleManifest(_Part):
         return yaml.dump(self._content(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
     def _content(self) -> dict[str, Any]:
-        """The fields; without a report generator as in bundles from before there were any."""
+        """The fields; without later parts as in bundles from before there were any."""
         content = self.model_dump(mode="json")
-        if not self.report:
-            del content["report"]
+        for part in ("report", "training_groups"):
+            if not getattr(self, part):
+                del content[part]
         return content
 
     @staticmethod

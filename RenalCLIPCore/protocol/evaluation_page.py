@@ -32,12 +32,14 @@ class PageHead:
         facts: Name and value: models, cohorts, options.
         phantoms: Whether the cases are digital phantoms.
         files: Names of the tables that were read.
+        warnings: What a reader must know before any figure.
     """
 
     title: str
     facts: tuple[tuple[str, str], ...]
     phantoms: bool
     files: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def render_page(sections: Sequence[Section], head: PageHead) -> str:

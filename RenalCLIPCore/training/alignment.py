@@ -24,6 +24,7 @@ from .checkpoints import load
 from .distribution import ALONE, Ranks, gather, share_of
 from .gradient_caching import cached
 from .image_stage import pretraining_data
+from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE, Progress, RunResult, Step, Trainer, Validation
 from .losses import contrastive_loss
 from .prediction import Predictions
@@ -179,7 +180,8 @@ def train_alignment(
     task = AlignmentTask(configuration, features.embedding_dim)
     data = PairData(pretraining_data(configuration, cohort, store, ranks), features, configuration.shuffled_texts)
     origin = file_hash(texts / FEATURES_FILE) + (_start_from(task.model.encoder, initial) if initial else "")
-    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, ranks)
+    sources = LearntFrom.of((*cohort.training, *cohort.validation)).joined(learnt_from(initial, texts))
+    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, ranks, sources)
     return trainer.fit(resume=resume, progress=progress)
 
 

@@ -17,6 +17,7 @@ from ..models.manifest import BundleManifest, Risk, Task
 from .configuration import load_configuration, stage_of
 from .fine_tuning import best_task_model, read_result
 from .learnt import stored
+from .learnt_from import joined_terms, learnt_from
 from .report_stage import GENERATOR_FOLDER
 from .stage import CONFIGURATION_FILE
 
@@ -67,6 +68,7 @@ def assemble_bundle(
     fusions = {item.fusion for item in added} | ({manifest.fusion} if kept or not added else set())
     if len(fusions) > 1:
         raise BundleError("All tasks of a bundle are fine-tuned on random phases or all on A, else V; the runs differ.")
+    sources = learnt_from(bundle, *tasks, report, segmentation)
     risks = [item.risk for item in added if item.risk is not None]
     entries = {task.name: task for task in [*manifest.tasks, *(item.task for item in added)]}
     changes: dict[str, Any] = {
@@ -76,7 +78,8 @@ def assemble_bundle(
         "segmentation": manifest.segmentation or segmentation is not None,
         "report": manifest.report or report is not None,
         "training_data": " ".join([manifest.training_data, *(item.words for item in added)]),
-        "licence": _joined([manifest.licence, *(item.licence for item in added)]),
+        "licence": joined_terms(manifest.licence, *(item.licence for item in added), sources.licence),
+        "training_groups": tuple(sorted(sources.groups)),
         "files": {},
     }
     contents = BundleContents(
@@ -123,11 +126,6 @@ def _added(run: Path, bundle: Bundle) -> _Added:
         f"Task {name}: {result.cases} training cases{share}.",
         result.licence,
     )
-
-
-def _joined(licences: Sequence[str]) -> str:
-    """Every licence once, in the order given: what is put together is under all of them."""
-    return " ".join(dict.fromkeys(words for words in licences if words))
 
 
 def _same(first: nn.Module, second: nn.Module) -> bool:

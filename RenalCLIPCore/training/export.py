@@ -23,6 +23,7 @@ from . import checkpoints
 from .configuration import load_configuration, stage_of
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, Fusion, SupervisedStage
 from .learnt import Learnt, embeddings, facts, predict_rows, round_to_half, stored
+from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE
 from .tasks import MultitaskModel
@@ -50,9 +51,9 @@ class BundleWords:
     licence: str = "Apache-2.0"
     phantom: bool = False
 
-    def under_terms_of(self, cohort: LearningCohort) -> BundleWords:
-        """The words with the terms of the training images, where they have any, as the licence."""
-        return replace(self, licence=cohort.licence) if cohort.licence else self
+    def under_terms_of(self, sources: LearntFrom) -> BundleWords:
+        """The words with the terms of what was learnt from, where there are any, as the licence."""
+        return replace(self, licence=sources.licence) if sources.licence else self
 
 
 def export_bundle(
@@ -67,7 +68,8 @@ def export_bundle(
 ) -> BundleManifest:
     """Write the bundle of a run's best checkpoint.
 
-    A bundle learnt from images under others' terms (column ``licence`` of the cohort table) has them as its licence.
+    A bundle learnt from images under others' terms (column ``licence`` of the cohort table), in this run or in one that
+    it started from, has them as its licence.
 
     Temperatures (of the fused logits) and Youden thresholds come from the validation split, the threshold of the
     out-of-distribution distance too; median risk, baseline hazard, group curves, feature statistics and the index come
@@ -87,7 +89,8 @@ def export_bundle(
         BundleError: The bundle cannot be written.
     """
     configuration, fusion = _supervised(run)
-    words = words.under_terms_of(cohort)
+    sources = LearntFrom.of((*cohort.training, *cohort.validation)).joined(learnt_from(run))
+    words = words.under_terms_of(sources)
     model = best_model(run, configuration, cohort)
     heads = dict(model.heads.items())
     one_phase = fusion == "arterial-else-venous"
@@ -116,6 +119,7 @@ def export_bundle(
             f"{words.training_data} {numbers(cohort)} Neighbours: cosine of whitened backbone features (no image-text "
             "space)."
         ),
+        training_groups=tuple(sorted(sources.groups)),
     )
     index = CaseIndex(
         embeddings(encoder, learnt.training),

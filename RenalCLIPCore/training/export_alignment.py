@@ -25,6 +25,7 @@ from .configuration import load_configuration
 from .export import BundleWords, Progress, best_content, best_model, now, numbers
 from .fine_tuning_stages import SURVIVAL_TASK, MultitaskConfiguration
 from .learnt import Learnt, embeddings, facts, predict_rows, round_to_half, stored
+from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE
 from .tasks import MultitaskModel
@@ -78,7 +79,9 @@ def export_alignment(
     """
     configuration = load_configuration("clip", run / CONFIGURATION_FILE)
     content = best_content(run, configuration.digest, cohort)
-    words = words.under_terms_of(cohort)
+    rows = (*cohort.training, *cohort.validation)
+    sources = LearntFrom.of(rows).joined(learnt_from(run, heads, texts, text_encoder))
+    words = words.under_terms_of(sources)
     if not content["origin"].startswith(file_hash(texts / FEATURES_FILE)):
         raise TrainingError(f"The run {run.name} was trained on other text features than those in {texts.name}.")
     features = read_text_features(texts)
@@ -107,6 +110,7 @@ def export_alignment(
         intended_use=words.intended_use,
         licence=words.licence,
         training_data=f"{words.training_data} {numbers(cohort)} Aligned with their reports.",
+        training_groups=tuple(sorted(sources.groups)),
     )
     contents = BundleContents(
         manifest,

@@ -27,6 +27,7 @@ from ..output import write_text
 from . import checkpoints
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
 from .learnt import predict_rows, risk_of, round_to_half, task_entry
+from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE, Progress, RunResult, Trainer
 from .prediction import Predictions
 from .starting_weights import starting_encoder
@@ -51,7 +52,7 @@ class FineTuned(BaseModel):
         preprocessing: How its regions were cut.
         task: With its calibration.
         risk: Risk groups of the training cases (survival).
-        licence: Terms of others under which the training images are, or empty.
+        licence: Terms of others under which the training images, or the weights that the run began with, are; or empty.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -110,11 +111,12 @@ def fine_tune(
     data = RoiData(training, validation, plan, configuration.augmentation, configuration.workers)
     task = MultitaskTask(configuration, part.training, part.validation)
     origin = _start(task.model, configuration, initial, out) if initial else ""
-    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin)
+    sources = LearntFrom.of((*part.training, *part.validation)).joined(learnt_from(initial))
+    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, sources=sources)
     told = (lambda share, words: progress(_TRAINED * share, words)) if progress else None
     result = trainer.fit(resume=resume, progress=told)
     told = (lambda share, words: progress(_TRAINED + (1 - _TRAINED) * share, words)) if progress else None
-    _finish(configuration, part, store, result, trainer.identity, told)
+    _finish(configuration, part, store, result, trainer, told)
     return result
 
 
@@ -166,7 +168,7 @@ def _finish(
     part: LearningCohort,
     store: RoiStore,
     result: RunResult,
-    identity: dict[str, str],
+    trainer: Trainer,
     progress: Progress | None,
 ) -> None:
     """Calibrate the best weights, rounded as a bundle has them, and write the result."""
@@ -179,12 +181,12 @@ def _finish(
         return predict_rows(model.encoder, heads, rows, store, size, half, progress, one_phase=one_phase)
 
     found = FineTuned(
-        **identity,
+        **trainer.identity,
         steps=result.steps,
         score=content["score"],
         epoch=content["epoch"],
         cases=len(part.training),
-        licence=part.licence,
+        licence=trainer.sources.licence,
         preprocessing=Preprocessing(**vars(store.spec)),
         task=task_entry(task, configuration.heads.hidden, predicted(part.validation, 0), part.validation),
         risk=risk_of(predicted(part.training, 1), part.training) if task == SURVIVAL_TASK else None,

@@ -19,6 +19,7 @@ from ..models.tasks import TASKS
 from .configuration import load_configuration, stage_of
 from .fine_tuning import best_task_model, read_result
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
+from .learnt_from import learnt_from
 from .prediction import Predictions, predict
 from .stage import CONFIGURATION_FILE
 
@@ -38,6 +39,7 @@ class Reader:
         fraction: Share of the training patients that it saw.
         seed: Of its training; 0 for a bundle.
         preprocessing: How its regions were cut; None where a run does not say.
+        groups: Digests of the groups of patients that it was learnt from, see ``cohort.groups``.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Reader:
     fraction: float
     seed: int
     preprocessing: Preprocessing | None = None
+    groups: frozenset[str] = frozenset()
 
     def read(
         self, rows: Sequence[CohortRow], store: RoiStore, progress: Callable[[float, str], None] | None = None
@@ -86,6 +89,7 @@ def open_run(run: Path) -> Reader:
     configuration = load_configuration(stage, run / CONFIGURATION_FILE)
     model, _ = best_task_model(run, configuration)
     heads = {name: model.heads[name] for name in configuration.tasks}
+    groups = learnt_from(run).groups
     if isinstance(configuration, FineTuningStage):
         result = read_result(run)
         return Reader(
@@ -97,8 +101,10 @@ def open_run(run: Path) -> Reader:
             configuration.fraction,
             configuration.seed,
             result.preprocessing,
+            groups,
         )
-    return Reader(run.name, model.encoder, heads, _uncalibrated(configuration), False, 1.0, configuration.seed)
+    tasks = _uncalibrated(configuration)
+    return Reader(run.name, model.encoder, heads, tasks, False, 1.0, configuration.seed, groups=groups)
 
 
 def open_bundle(folder: Path) -> list[Reader]:
@@ -122,6 +128,7 @@ def open_bundle(folder: Path) -> list[Reader]:
             1.0,
             0,
             manifest.preprocessing,
+            frozenset(manifest.training_groups),
         )
         for encoder, tasks in groups
     ]

@@ -13,13 +13,14 @@ from ..cohort.splits import LearningCohort
 from ..errors import TrainingError
 from .fine_tuning import ENCODER_FILE, RESULT_FILE, fine_tune, read_result
 from .fine_tuning_stages import FineTuningStage
+from .learnt_from import LEARNT_FROM_FILE
 from .loop import BEST_FILE, CHECKPOINT_FOLDER, Progress
 from .run_log import LOG_FILE
 from .stage import CONFIGURATION_FILE
 
 GRID_FOLDER = "grid"
 GRID_FILE = "grid.csv"
-_KEPT = (BEST_FILE, CONFIGURATION_FILE, LOG_FILE, ENCODER_FILE, RESULT_FILE)
+_KEPT = (BEST_FILE, CONFIGURATION_FILE, LEARNT_FROM_FILE, LOG_FILE, ENCODER_FILE, RESULT_FILE)
 
 
 @dataclass(frozen=True)

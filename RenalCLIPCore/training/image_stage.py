@@ -20,6 +20,7 @@ from ..models.encoder import RenalEncoder
 from ..models.heads import AttributeHead
 from ..text.questionnaire import questionnaire
 from .distribution import ALONE, Ranks, check_shares, gather, share_of
+from .learnt_from import LearntFrom
 from .loop import Progress, RunResult, Step, Trainer, Validation
 from .losses import class_weights, classification_loss
 from .prediction import Predictions, predict, softmax
@@ -133,9 +134,9 @@ def train_image(
         torch.set_num_threads(configuration.threads)
     task = ImageTask(configuration, cohort.training, cohort.validation)
     data = pretraining_data(configuration, cohort, store, ranks)
-    return Trainer(task, data, configuration, out, cohort.split_sha256, ranks=ranks).fit(
-        resume=resume, progress=progress
-    )
+    sources = LearntFrom.of((*cohort.training, *cohort.validation))
+    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, ranks=ranks, sources=sources)
+    return trainer.fit(resume=resume, progress=progress)
 
 
 def pretraining_data(configuration: RegionStage, cohort: LearningCohort, store: RoiStore, ranks: Ranks) -> RoiData:

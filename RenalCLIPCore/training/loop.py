@@ -1,8 +1,9 @@
 """The one training loop. It never asks which task it trains: a task is a model, a loss and two methods.
 
-A run's folder holds ``configuration.yaml``, ``log.jsonl``, ``checkpoints/step-*.pt`` (everything that is needed to go
-on bit for bit) and ``best.pt`` (the weights with the best validation score). Parameters that are not trained are in
-neither: they come from where the run started. Of several processes (``training.distribution``) the first writes.
+A run's folder holds ``configuration.yaml``, ``learnt-from.json`` where there are terms or groups to hand on,
+``log.jsonl``, ``checkpoints/step-*.pt`` (everything that is needed to go on bit for bit) and ``best.pt`` (the weights
+with the best validation score). Parameters that are not trained are in neither: they come from where the run started.
+Of several processes (``training.distribution``) the first writes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..errors import TrainingError
 from ..output import write_text
 from . import checkpoints, distribution
 from .distribution import ALONE, Ranks
+from .learnt_from import NOTHING, LearntFrom
 from .normalisation import fix_statistics, synchronise
 from .run_log import LOG_FILE, RunLog
 from .stage import CONFIGURATION_FILE, Optimiser, Schedule, Stage
@@ -125,6 +127,7 @@ class Trainer:
         data_digest: Hash of the data's split; a run is only resumed on the same data.
         origin_digest: Hash of the weights that the model starts from, where they are not drawn.
         ranks: This process among those of the run.
+        sources: What the data, and the weights that the model starts from, were learnt from.
 
     Raises:
         ConfigurationError: A global batch cannot be shared out evenly.
@@ -139,6 +142,7 @@ class Trainer:
         data_digest: str = "",
         origin_digest: str = "",
         ranks: Ranks = ALONE,
+        sources: LearntFrom = NOTHING,
     ) -> None:
         self.task = task
         self.data = data
@@ -146,6 +150,7 @@ class Trainer:
         self.folder = folder
         self.identity = {"configuration": configuration.digest, "data": data_digest, "origin": origin_digest}
         self.ranks = ranks
+        self.sources = sources
         self.device = ranks.device(configuration.device)
         self.log = RunLog(folder, ranks.first)
         if configuration.batch_norm == "synchronised":
@@ -184,6 +189,7 @@ class Trainer:
         if self.ranks.first:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(self.folder / CONFIGURATION_FILE, self.configuration.to_yaml())
+            self.sources.keep(self.folder)
         # what the processes draw differs (dropout); what they start from does not
         torch.manual_seed(self.configuration.seed + self.ranks.rank)
         distribution.equalise(self.task.model)

@@ -13,6 +13,7 @@ from ..errors import TrainingError
 from ..models.bundle import file_hash
 from .checkpoints import load
 from .fine_tuning_stages import MultitaskConfiguration
+from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE, Progress, RunResult, Trainer
 from .tasks import MultitaskTask
 
@@ -55,7 +56,8 @@ def train_multitask(
     data = RoiData(training, validation, plan, configuration.augmentation, configuration.workers)
     task = MultitaskTask(configuration, cohort.training, cohort.validation)
     origin = _start_from(task, initial) if initial else ""
-    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin)
+    sources = LearntFrom.of((*cohort.training, *cohort.validation)).joined(learnt_from(initial))
+    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, sources=sources)
     return trainer.fit(resume=resume, progress=progress)
 
 

@@ -25,6 +25,7 @@ from ..models.text_building import add_adapters, merge_adapters, new_network, tr
 from ..models.text_encoder import open_checkpoint
 from ..text.captions import caption
 from .checkpoints import load, load_trained_state
+from .learnt_from import NOTHING, LearntFrom, learnt_from
 from .loop import BEST_FILE, Progress, RunResult, Step, Trainer, Validation
 from .report_data import ReportBatch, ReportData, Views, image_features
 from .report_stages import ReportAdaptersConfiguration, ReportProjectorConfiguration, ReportStage
@@ -63,6 +64,7 @@ def train_report(
     encoder: RenalEncoder,
     out: Path,
     *,
+    before: LearntFrom = NOTHING,
     language_model: Path | None = None,
     initial: Path | None = None,
     resume: bool = False,
@@ -76,6 +78,7 @@ def train_report(
         store: Regions of all of them.
         encoder: Of images; frozen.
         out: Folder of the run.
+        before: What the encoder was learnt from.
         language_model: Step 1: checkpoint folder of a causal language model; None builds ``new_model``.
         initial: Step 2: the run of step 1.
         resume: Go on from the newest checkpoint there.
@@ -102,7 +105,10 @@ def train_report(
         generator.projector.standardise(torch.from_numpy(np.stack(seen)))
     data = ReportData(rows["training"], rows["validation"], features, configuration)
     origin = f"{generator.settings.encoder_sha256} {_origin(language_model, initial)}"
-    trainer = Trainer(ReportTask(generator), data, configuration, out, cohort.split_sha256, origin)
+    sources = LearntFrom.of((*rows["training"], *rows["validation"])).joined(
+        learnt_from(initial, language_model), before
+    )
+    trainer = Trainer(ReportTask(generator), data, configuration, out, cohort.split_sha256, origin, sources=sources)
     result = trainer.fit(resume=resume, progress=_part(progress, _FEATURES, 1 - _FEATURES))
     load_trained_state(generator, load(out / BEST_FILE)["model"])
     merge_adapters(generator)

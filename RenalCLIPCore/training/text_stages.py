@@ -18,6 +18,7 @@ from ..models.text_encoder import TextEncoder, load_text_encoder
 from . import distribution
 from .checkpoints import load, load_trained_state, newest
 from .distribution import ALONE, Ranks, check_shares
+from .learnt_from import NOTHING, LearntFrom, learnt_from
 from .loop import BEST_FILE, CHECKPOINT_FOLDER, Progress, RunResult, Trainer, TrainingTask
 from .pretraining_stages import MntpConfiguration, NewTextModel, SimcseConfiguration, TextStage
 from .text_data import Reports, TextData
@@ -34,6 +35,7 @@ def train_text(
     out: Path,
     *,
     base: Path | None = None,
+    sources: LearntFrom = NOTHING,
     resume: bool = False,
     ranks: Ranks = ALONE,
     progress: Progress | None = None,
@@ -45,6 +47,7 @@ def train_text(
         reports: To learn from and to validate on.
         out: Folder of the run.
         base: Checkpoint folder to start from; None builds the configuration's ``new_model``.
+        sources: What the reports bring along.
         resume: Go on from the newest checkpoint there.
         ranks: This process among those of the run.
         progress: Told of every step.
@@ -70,10 +73,11 @@ def train_text(
     per_epoch = configuration.iterations // configuration.epochs
     data = TextData(reports, configuration.batch_size, per_epoch, configuration.seed, ranks.share)
     origin = folder_hash(base) if base else ""
-    trainer = Trainer(task, data, configuration, out, reports.sha256, origin, ranks)
+    sources = sources.joined(learnt_from(base))
+    trainer = Trainer(task, data, configuration, out, reports.sha256, origin, ranks, sources)
     result = trainer.fit(resume=resume, progress=progress)
     if ranks.first and _is_older(out / ENCODER_FOLDER, out / BEST_FILE):
-        _keep_encoder(encoder, dropout, out)
+        _keep_encoder(encoder, dropout, out, sources)
     distribution.told_to_all(None)
     return result
 
@@ -142,13 +146,18 @@ def _is_older(folder: Path, file: Path) -> bool:
     return not folder.exists() or folder.stat().st_mtime < file.stat().st_mtime
 
 
-def _keep_encoder(encoder: TextEncoder, dropout: dict[str, float], out: Path) -> None:
+def _keep_encoder(encoder: TextEncoder, dropout: dict[str, float], out: Path, sources: LearntFrom) -> None:
     """Write the best weights of a finished run as a checkpoint folder, by atomic rename."""
     load_trained_state(encoder, load(out / BEST_FILE)["model"])
     merge_adapters(encoder)
     for name, value in dropout.items():
         setattr(encoder.configuration, name, value)
-    replace_folder(out / ENCODER_FOLDER, encoder.cpu().save)
+
+    def write(folder: Path) -> None:
+        encoder.cpu().save(folder)
+        sources.keep(folder)
+
+    replace_folder(out / ENCODER_FOLDER, write)
 
 
 def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
