@@ -132,11 +132,14 @@ ladder: $(READY)
 	$(BIN)/renalclip train image --resume --preset phantom-image $(TRAINED) --out $(LADDER)/image
 	$(BIN)/renalclip train mntp --resume --preset phantom-mntp $(TABLE) --out $(LADDER)/mntp
 	$(BIN)/renalclip train simcse --resume --preset phantom-simcse $(TABLE) --base $(LADDER)/mntp/encoder --out $(LADDER)/simcse
+	$(BIN)/renalclip train simcse --resume --preset phantom-simcse-wording $(TABLE) --base $(LADDER)/mntp/encoder --out $(LADDER)/wording
 	$(BIN)/renalclip train mntp --resume --preset phantom-mntp-bert $(TABLE) --out $(LADDER)/bert
 	$(call LADDER_TEXTS,simcse)
+	$(call LADDER_TEXTS,wording)
 	$(call LADDER_TEXTS,bert)
 	$(call ladder_clip,clip,phantom-clip,simcse,--initial $(LADDER)/image)
 	$(call ladder_clip,clip-random-image,phantom-clip-random,simcse,)
+	$(call ladder_clip,clip-wording,phantom-clip,wording,--initial $(LADDER)/image)
 	$(call ladder_clip,clip-bert,phantom-clip,bert,--initial $(LADDER)/image)
 	$(call ladder_clip,clip-neither,phantom-clip-random,bert,)
 	$(BIN)/renalclip evaluate probe --bundle $(LADDER)/clip.bundle --training $(LADDER)/split.csv --training-rois $(LADDER)/learn.rois \

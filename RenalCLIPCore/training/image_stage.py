@@ -171,9 +171,18 @@ def score_attributes(predictions: Predictions, rows: Sequence[CohortRow]) -> dic
 
 def _answers(rows: Sequence[CohortRow], classes: Sequence[int]) -> np.ndarray:
     found = np.array([[MISSING if answer is None else answer for answer in row.attributes] for row in rows])
-    for number, (column, count) in enumerate(zip(found.T, classes, strict=True), 1):
+    check_options(found, classes)
+    return found
+
+
+def check_options(answers: np.ndarray, classes: Sequence[int]) -> None:
+    """Check that answers (rows, questions), ``MISSING`` among them, are options of their questions.
+
+    Raises:
+        CohortError: One is not.
+    """
+    for number, (column, count) in enumerate(zip(answers.T, classes, strict=True), 1):
         if column.max(initial=MISSING) >= count:
             raise CohortError(
                 f"attribute_{number:02d} must be an option of its question, 0 to {count - 1}, found {column.max()}."
             )
-    return found

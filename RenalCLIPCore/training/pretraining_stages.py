@@ -149,9 +149,14 @@ class SimcseConfiguration(TextStage):
         dropout: Of the attention weights.
         temperature: Cosines are divided by it.
         chunk: Texts per chunk of gradient caching, or None for the plain step.
+        answers_weight: Weight of what the image stage does with images: linear heads that read the fourteen answers
+            and the kidney's side from the embedding. It needs a cohort table with answers and is no part of the paper,
+            whose language model knows what the words mean; a small one that starts from random weights tells reports
+            apart by their wording otherwise. 0 leaves it out.
     """
 
     stage: Literal["simcse"] = "simcse"
+    answers_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     batch_size: int = Field(default=128, ge=2)
     optimiser: Optimiser = Optimiser(learning_rate=3e-5, weight_decay=0.0)
     dropout: float = Field(default=0.2, ge=0, lt=1)

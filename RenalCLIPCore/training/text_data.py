@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ..cohort.dataset import MISSING
 from ..cohort.splits import LearningCohort
 from ..cohort.table import CohortRow
 from ..errors import CohortError, InputError
 from ..text.captions import caption, shuffled_caption
 
+SIDES = ("left", "right")
 _MAX_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
 class Report:
-    """The report of one kidney, or any text as its findings."""
+    """The report of one kidney, or any text as its findings.
+
+    Attributes:
+        case_id: Of the row.
+        findings: Text.
+        impression: Text.
+        answers: What the text says: option of each of the fourteen questions, then of the side (``SIDES``); ``MISSING``
+            where it is not known. Empty where there are none.
+    """
 
     case_id: str
     findings: str
     impression: str = ""
+    answers: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
@@ -38,7 +49,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Reports:
-    """Reports to learn from and to validate on; ``sha256`` is of their texts."""
+    """Reports to learn from and to validate on; their hashes tell one cohort from another."""
 
     training: tuple[Report, ...]
     validation: tuple[Report, ...]
@@ -46,8 +57,17 @@ class Reports:
     @property
     def sha256(self) -> str:
         """Hash over the texts of both parts, in order."""
-        parts = ("\n".join(report.text for report in part) for part in (self.training, self.validation))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return _hash("\n".join(report.text for report in part) for part in (self.training, self.validation))
+
+    @property
+    def answered_sha256(self) -> str:
+        """Hash over the texts and the answers of both parts, in order."""
+        answers = ("\n".join(str(report.answers) for report in part) for part in (self.training, self.validation))
+        return _hash((self.sha256, *answers))
+
+
+def _hash(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def reports_of(cohort: LearningCohort) -> Reports:
@@ -60,8 +80,9 @@ def reports_of(cohort: LearningCohort) -> Reports:
 
 
 def report_of(row: CohortRow) -> Report:
-    """The report of a row."""
-    return Report(row.case_id, row.findings, row.impression)
+    """The report of a row, with its answers."""
+    answers = tuple(MISSING if answer is None else answer for answer in row.attributes)
+    return Report(row.case_id, row.findings, row.impression, (*answers, SIDES.index(row.side)))
 
 
 def read_reports(path: Path, validation_share: float, seed: int) -> Reports:

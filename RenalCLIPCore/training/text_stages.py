@@ -9,15 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
-from ..errors import TrainingError
+from ..cohort.dataset import MISSING
+from ..errors import CohortError, TrainingError
 from ..models.bundle import file_hash
 from ..models.text_building import add_adapters, merge_adapters, new_text_encoder, train_tokenizer
 from ..models.text_encoder import TextEncoder, load_text_encoder
+from ..text.questionnaire import questionnaire
 from . import distribution
 from .checkpoints import load, load_trained_state, newest
 from .distribution import ALONE, Ranks, check_shares
+from .image_stage import check_options
 from .learnt_from import NOTHING, LearntFrom, learnt_from
 from .loop import BEST_FILE, CHECKPOINT_FOLDER, Progress, RunResult, Trainer, TrainingTask
 from .pretraining_stages import MntpConfiguration, NewTextModel, SimcseConfiguration, TextStage
@@ -53,11 +58,13 @@ def train_text(
         progress: Told of every step.
 
     Raises:
+        CohortError: The reports lack the answers that are to be learnt.
         TrainingError: Neither ``base`` nor ``new_model`` is given; or as for :meth:`Trainer.fit`.
         InputError: ``base`` is no usable checkpoint folder.
         ConfigurationError: The processes cannot share a batch evenly.
     """
     check_shares(configuration.batch_size, ranks)
+    _check_answers(configuration, reports)
     if configuration.threads is not None:
         torch.set_num_threads(configuration.threads)
     encoder, dropout = _start(configuration, reports, out, base, ranks)
@@ -73,13 +80,32 @@ def train_text(
     per_epoch = configuration.iterations // configuration.epochs
     data = TextData(reports, configuration.batch_size, per_epoch, configuration.seed, ranks.share)
     origin = folder_hash(base) if base else ""
+    learnt = reports.answered_sha256 if _learns_answers(configuration) else reports.sha256
     sources = sources.joined(learnt_from(base))
-    trainer = Trainer(task, data, configuration, out, reports.sha256, origin, ranks, sources)
+    trainer = Trainer(task, data, configuration, out, learnt, origin, ranks, sources)
     result = trainer.fit(resume=resume, progress=progress)
     if ranks.first and _is_older(out / ENCODER_FOLDER, out / BEST_FILE):
-        _keep_encoder(encoder, dropout, out, sources)
+        _keep_encoder(task.model, encoder, dropout, out, sources)
     distribution.told_to_all(None)
     return result
+
+
+def _learns_answers(configuration: TextStage) -> bool:
+    return isinstance(configuration, SimcseConfiguration) and configuration.answers_weight > 0
+
+
+def _check_answers(configuration: TextStage, reports: Reports) -> None:
+    if not _learns_answers(configuration):
+        return
+    for name, part in (("training", reports.training), ("validation", reports.validation)):
+        if not all(report.answers for report in part):
+            raise CohortError("answers_weight needs reports with answers: give a cohort table instead of plain texts.")
+        answers = np.array([report.answers[:-1] for report in part])  # the last one, the side, is always known
+        check_options(answers, questionnaire().class_counts)
+        if not (answers != MISSING).any():
+            raise CohortError(
+                f"answers_weight needs answers, and no {name} row has any; fill in attribute_01 to attribute_14."
+            )
 
 
 def folder_hash(folder: Path) -> str:
@@ -146,9 +172,11 @@ def _is_older(folder: Path, file: Path) -> bool:
     return not folder.exists() or folder.stat().st_mtime < file.stat().st_mtime
 
 
-def _keep_encoder(encoder: TextEncoder, dropout: dict[str, float], out: Path, sources: LearntFrom) -> None:
-    """Write the best weights of a finished run as a checkpoint folder, by atomic rename."""
-    load_trained_state(encoder, load(out / BEST_FILE)["model"])
+def _keep_encoder(
+    model: nn.Module, encoder: TextEncoder, dropout: dict[str, float], out: Path, sources: LearntFrom
+) -> None:
+    """Write the best weights of a finished run as a checkpoint folder, by atomic rename; heads stay behind."""
+    load_trained_state(model, load(out / BEST_FILE)["model"])
     merge_adapters(encoder)
     for name, value in dropout.items():
         setattr(encoder.configuration, name, value)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from ..cohort.dataset import MISSING
 from ..evaluation.retrieval import recall_at
+from ..models.heads import AttributeHead
 from ..models.text_encoder import TextEncoder
+from ..text.questionnaire import questionnaire
 from .distribution import gather, share_of, total_number
 from .gradient_caching import cached
 from .loop import Step, Validation
-from .losses import contrastive_loss
+from .losses import classification_loss, contrastive_loss
 from .pretraining_stages import MntpConfiguration, SimcseConfiguration
-from .text_data import TextBatch
+from .text_data import SIDES, TextBatch
 
 IGNORED = -100
 
@@ -84,10 +89,32 @@ def mask_tokens(
     return changed.to(ids.device), own.masked_fill(~hidden, IGNORED).to(ids.device)
 
 
-class SimcseTask:
-    """SimCSE on whole reports, both directions.
+class AnsweringEncoder(nn.Module):
+    """A text encoder with a linear head per question and one for the kidney's side, on its embeddings.
 
-    The score is the share of validation reports that the version with shuffled sentences finds first.
+    Args:
+        encoder: Gives the embeddings.
+        classes: Options of each.
+        seed: Of the heads' weights.
+    """
+
+    def __init__(self, encoder: TextEncoder, classes: Sequence[int], seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.encoder = encoder
+        self.heads = nn.ModuleList(AttributeHead(encoder.embedding_dim, count, generator) for count in classes)
+
+    def forward(self, embeddings: Tensor) -> list[Tensor]:
+        """Unit embeddings (B, D) -> logits (B, K) of each question; a component varies by about one again."""
+        wide = embeddings * math.sqrt(embeddings.shape[1])
+        return [head(wide) for head in self.heads]
+
+
+class SimcseTask:
+    """SimCSE on whole reports, both directions, and where configured their answers.
+
+    The score is the share of validation reports that the version with shuffled sentences finds first; with answers the
+    mean of it and of the share of answers that are read rightly.
 
     Args:
         configuration: Of the stage.
@@ -96,24 +123,35 @@ class SimcseTask:
 
     def __init__(self, configuration: SimcseConfiguration, encoder: TextEncoder) -> None:
         self.configuration = configuration
-        self.model = encoder
+        self.encoder = encoder
+        self.answering: AnsweringEncoder | None = None
+        if configuration.answers_weight:
+            classes = (*questionnaire().class_counts, len(SIDES))
+            self.answering = AnsweringEncoder(encoder, classes, configuration.seed)
+        self.model: nn.Module = self.answering or encoder
 
     def training_step(self, batch: TextBatch) -> Step:
-        """Symmetric InfoNCE between two passes over the global batch."""
-        ids, mask = self.model.tokens(batch.texts)
+        """Symmetric InfoNCE between two passes over the global batch, and the cross-entropy of the answers."""
+        ids, mask = self.encoder.tokens(batch.texts)
         first, second = (
-            gather(cached(self.model, self.model, ids, mask, chunk=self.configuration.chunk)) for _ in range(2)
+            gather(cached(self.encoder, self.encoder, ids, mask, chunk=self.configuration.chunk)) for _ in range(2)
         )
         loss = contrastive_loss(first, second, 1 / self.configuration.temperature)
-        return Step(share_of(loss), {"alignment": float((first * second).sum(1).mean().detach())})
+        figures = {"alignment": float((first * second).sum(1).mean().detach())}
+        if self.answering is not None:
+            answers = self._answers_loss(self.answering(first), gather(_answers(batch, first.device)))
+            figures["answers"] = float(answers.detach())
+            loss = loss + self.configuration.answers_weight * answers
+        return Step(share_of(loss), figures)
 
     def validate(self, batches: Iterable[TextBatch]) -> Validation:
         """Shuffled versions seek their originals among all validation reports."""
-        originals, shuffled = [], []
+        originals, shuffled, answers = [], [], []
         for batch in batches:
             versions = [r.shuffled((seed, 2)) for r, seed in zip(batch.reports, batch.seeds, strict=True)]
-            originals.append(self.model.embed(batch.texts))
-            shuffled.append(self.model.embed(versions))
+            originals.append(self.encoder.embed(batch.texts))
+            shuffled.append(self.encoder.embed(versions))
+            answers.append([report.answers for report in batch.reports])
         texts, queries = np.concatenate(originals), np.concatenate(shuffled)
         similarity = queries @ texts.T
         distances = 2 - 2 * (texts @ texts.T)[np.triu_indices(len(texts), 1)]
@@ -121,4 +159,29 @@ class SimcseTask:
             "alignment": float(np.diagonal(similarity).mean()),
             "uniformity": float(np.log(np.exp(-2 * distances).mean())),
         }
-        return Validation(recall_at(similarity, 1), figures)
+        score = recall_at(similarity, 1)
+        if self.answering is None:
+            return Validation(score, figures)
+        figures["recall_at_1"] = score
+        figures["answers_right"] = self._answers_right(texts, np.concatenate(answers))
+        return Validation((score + figures["answers_right"]) / 2, figures)
+
+    def _answers_loss(self, logits: Sequence[Tensor], targets: Tensor) -> Tensor:
+        losses = [classification_loss(values, column) for values, column in zip(logits, targets.T, strict=True)]
+        known = [loss for loss in losses if loss is not None]
+        anchor = sum((values.sum() * 0 for values in logits), targets.new_zeros((), dtype=torch.float32))
+        return sum(known, anchor) / max(len(known), 1)
+
+    def _answers_right(self, texts: npt.NDArray[np.float32], answers: npt.NDArray[np.int64]) -> float:
+        assert self.answering is not None
+        device = next(self.answering.heads.parameters()).device
+        with torch.no_grad():
+            logits = self.answering(torch.from_numpy(texts).to(device))
+        chosen = np.stack([values.argmax(1).cpu().numpy() for values in logits], 1)
+        known = answers != MISSING
+        return float((chosen == answers)[known].mean()) if known.any() else 0.0
+
+
+def _answers(batch: TextBatch, device: torch.device) -> Tensor:
+    """(B, 15) answers of a batch's reports."""
+    return torch.tensor([report.answers for report in batch.reports], device=device)

@@ -1,13 +1,18 @@
 """The text stages: what is masked, what is learnt, and runs that go on bit for bit."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from RenalCLIPCore.cohort.dataset import MISSING
 from RenalCLIPCore.errors import Cancelled, CohortError, InputError, TrainingError
 from RenalCLIPCore.models.text_encoder import load_text_encoder
 from RenalCLIPCore.training import checkpoints
 from RenalCLIPCore.training.pretraining_stages import MntpConfiguration, SimcseConfiguration
+from RenalCLIPCore.training.run_log import LOG_FILE
 from RenalCLIPCore.training.stage import Checkpoints
 from RenalCLIPCore.training.text_data import Report, Reports, TextBatch, TextData, read_reports
 from RenalCLIPCore.training.text_stages import train_text
@@ -135,6 +140,78 @@ def test_a_resumed_run_with_adapters_is_the_undisturbed_one_bit_for_bit(mntp, tm
         assert torch.equal(value, two[name]), name
     with pytest.raises(TrainingError, match="another origin"):
         train_text(SIMCSE, toy_reports(), tmp_path / "broken", base=tmp_path / "whole" / "encoder", resume=True)
+
+
+def answered(number, answer=None):
+    report = toy_report(number)
+    places = number % 3 if answer is None else answer
+    return replace(report, answers=(MISSING, places, *[MISSING] * 12, 0))
+
+
+def answered_reports(**changes):
+    every = tuple(answered(number, **changes) for number in range(24))
+    return Reports(every[:16], every[16:])
+
+
+ANSWERING = SIMCSE.model_copy(update={"answers_weight": 10.0, "lora": None})
+
+
+def test_answers_are_learnt_beside_the_wording(mntp, tmp_path):
+    longer = ANSWERING.model_copy(update={"iterations": 100, "batch_size": 8, "checkpoints": Checkpoints(keep=1)})
+    train_text(longer, answered_reports(), tmp_path / "run", base=mntp / "encoder")
+    log = [json.loads(line) for line in (tmp_path / "run" / LOG_FILE).read_text().splitlines()]
+    validated = [entry for entry in log if entry["event"] == "validation"]
+    assert validated[-1]["answers_right"] >= 0.9
+    assert validated[-1]["score"] == pytest.approx((validated[-1]["recall_at_1"] + validated[-1]["answers_right"]) / 2)
+    assert load_text_encoder(tmp_path / "run" / "encoder").embedding_dim == 16
+
+
+def test_an_unknown_answer_does_not_count():
+    encoder = toy_encoder().eval()
+    task = SimcseTask(ANSWERING, encoder)
+    reports = tuple(answered(number) for number in range(4))
+    known = [answered(number) for number in range(4)]
+    unknown = replace(known[0], answers=(MISSING,) * 15)
+    embeddings = encoder(*encoder.tokens([report.text for report in reports]))
+    logits = [values.detach() for values in task.answering(embeddings)]
+    batch = TextBatch((unknown, *known[1:]), (0, 1, 2, 3))
+    step = task.training_step(batch)
+    expected = [
+        torch.nn.functional.cross_entropy(logits[place][1:], torch.tensor([r.answers[place] for r in known[1:]]))
+        for place in (1, 14)
+    ]
+    assert step.figures["answers"] == pytest.approx(float(sum(expected)) / 2, rel=1e-5)
+
+
+def test_a_resumed_run_with_answers_is_the_undisturbed_one_bit_for_bit(mntp, tmp_path):
+    def stop(fraction, words):
+        if fraction > 0.6:
+            raise Cancelled("stopped")
+
+    base = mntp / "encoder"
+    train_text(ANSWERING, answered_reports(), tmp_path / "whole", base=base)
+    with pytest.raises(Cancelled):
+        train_text(ANSWERING, answered_reports(), tmp_path / "broken", base=base, progress=stop)
+    train_text(ANSWERING, answered_reports(), tmp_path / "broken", base=base, resume=True)
+    one, two = (checkpoints.load(tmp_path / name / "best.pt")["model"] for name in ("whole", "broken"))
+    assert any(name.startswith("heads.") for name in one)
+    for name, value in one.items():
+        assert torch.equal(value, two[name]), name
+    with pytest.raises(TrainingError, match="another data"):
+        train_text(ANSWERING, answered_reports(answer=2), tmp_path / "broken", base=base, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("reports", "message"),
+    [
+        (toy_reports(), "cohort table instead of plain texts"),
+        (answered_reports(answer=MISSING), "fill in attribute_01"),
+        (answered_reports(answer=9), "attribute_02 must be an option"),
+    ],
+)
+def test_answers_to_learn_must_be_there(reports, message, mntp, tmp_path):
+    with pytest.raises(CohortError, match=message):
+        train_text(ANSWERING, reports, tmp_path / "run", base=mntp / "encoder")
 
 
 def test_the_bert_ablation_and_bf16_with_checkpointing_run(tmp_path):
