@@ -91,13 +91,18 @@ def titleOf(lesion: LesionReview) -> str:
 
 
 def factsOf(lesion: LesionReview) -> list[str]:
-    """Volume, axial diameter and attenuation per phase."""
-    volume, axial = present(lesion.volume_ml), present(lesion.axial_diameter_mm)
+    """Volume, diameters and attenuation per phase."""
+    volume, space, axial = (
+        present(value) for value in (lesion.volume_ml, lesion.largest_diameter_mm, lesion.axial_diameter_mm)
+    )
     facts = []
     if volume is not None:
         facts.append(f"{volume:.1f} ml")
+    # R is scored by the largest diameter in one plane, which is neither of the two
+    if space is not None:
+        facts.append(f"{space:.0f} mm in space")
     if axial is not None:
-        facts.append(f"axial {axial:.0f} mm")
+        facts.append(f"{axial:.0f} mm axial")
     if lesion.attenuation_hu:
         facts.append("attenuation " + ", ".join(f"{p} {hu:.0f}" for p, hu in lesion.attenuation_hu.items()) + " HU")
     return facts
