@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .learning import add_workers, progress_bar
+from .learning import add_configuration, add_workers, configuration_of, progress_bar
+
+if TYPE_CHECKING:
+    from ..training.multiphase_stage import MultiphaseConfiguration
 
 
 @dataclass(frozen=True)
@@ -65,4 +68,77 @@ class CohortSlices:
         print(f"{len(store.case_ids)} cases in {store.folder}")
 
 
-COMMANDS: list[Any] = [CohortSlices]
+@dataclass(frozen=True)
+class TrainMultiphase:
+    """Train the multi-phase 2-D network on one task: a ResNet-18 per phase, fused (Xiong et al. 2025).
+
+    Rows of the splits training and validation that have a label of the task and the phases are used; the checkpoint
+    with the best validation score is kept and calibrated on validation. With --any-subset phases are hidden at random
+    in training, and the network reads whichever of them a study has; else it needs all of them.
+    """
+
+    name: ClassVar[str] = "train multiphase"
+    task: str
+    phases: str | None
+    any_subset: bool
+    fusion: str | None
+    imagenet: Path | None
+    seed: int | None
+    config: Path | None
+    preset: str | None
+    cohort: Path
+    slices: Path
+    out: Path
+    resume: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("--task", required=True, help="malignancy or aggressiveness")
+        parser.add_argument("--phases", metavar="LETTERS", help="phases of the network: N, A, V, NA, NV, AV, NAV ...")
+        parser.add_argument("--any-subset", action="store_true", help="learn to read any of the phases that are there")
+        parser.add_argument(
+            "--fusion",
+            choices=("cross-attention", "concatenation"),
+            help="cross-attention over the phases (the paper's text) or concatenation and a perceptron (its code)",
+        )
+        parser.add_argument(
+            "--imagenet", type=Path, metavar="FILE", help="ResNet-18 weights of ImageNet as torchvision publishes them"
+        )
+        parser.add_argument("--seed", type=int, metavar="N", help="of weights, order and augmentation")
+        add_configuration(parser)
+        parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
+        parser.add_argument("--slices", type=Path, required=True, metavar="STORE", help="slice store of the cohort")
+        parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+        parser.add_argument("--resume", action="store_true", help="go on from the run's newest checkpoint")
+
+    def run(self) -> None:
+        """Train, or go on."""
+        from ..cohort.slice_store import SliceStore
+        from ..cohort.splits import learning_cohort
+        from ..cohort.table import read_cohort
+        from ..training.multiphase import train_multiphase
+
+        settings = self._settings()
+        cohort, store = learning_cohort(read_cohort(self.cohort)), SliceStore(self.slices)
+        with progress_bar("training") as progress:
+            result = train_multiphase(
+                settings, cohort, store, self.out, imagenet=self.imagenet, resume=self.resume, progress=progress
+            )
+        print(f"{result.steps} steps; best validation score {result.best_score:.4f} in epoch {result.best_epoch + 1}")
+
+    def _settings(self) -> MultiphaseConfiguration:
+        from ..training.multiphase_stage import phase_letters
+
+        settings: MultiphaseConfiguration = configuration_of("multiphase", self.config, self.preset)
+        given = {
+            "task": self.task,
+            "phases": phase_letters(self.phases) if self.phases else None,
+            "any_subset": self.any_subset or None,
+            "fusion": self.fusion,
+            "seed": self.seed,
+        }
+        return settings.changed(**{name: value for name, value in given.items() if value is not None})
+
+
+COMMANDS: list[Any] = [CohortSlices, TrainMultiphase]

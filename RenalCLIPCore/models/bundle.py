@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from ..errors import BundleError, ConfigurationError, OutputError, WeightsMismatchError
+from .bundle_multiphase import check_multiphase, load_multiphase, multiphase_file, write_multiphase
 from .bundle_parts import (
     INDEX_CASES_FILE,
     INDEX_FILE,
@@ -36,6 +37,7 @@ from .bundle_parts import (
 from .encoder import Precision, RenalEncoder, accelerated, suited_precision
 from .feature_statistics import FeatureStatistics
 from .manifest import MANIFEST_FILE, BundleManifest, Task, read_manifest
+from .multiphase import MultiphaseNetwork
 from .report_generator import GENERATOR_FILE, check_generator
 from .weights import check_architecture, empty_encoder, fill, listed, make_head, read_tensors, save_tensors
 
@@ -60,6 +62,7 @@ class BundleContents:
         statistics: As the manifest's ``out_of_distribution`` says.
         segmentation: Folder of an nnU-Net model to copy, as the manifest's ``segmentation`` says.
         report: Folder of a report generator to copy, as the manifest's ``report`` says.
+        multiphase: Multi-phase 2-D networks by task name, as the manifest's ``multiphase`` says.
     """
 
     manifest: BundleManifest
@@ -71,6 +74,7 @@ class BundleContents:
     statistics: FeatureStatistics | None = None
     segmentation: Path | None = None
     report: Path | None = None
+    multiphase: Mapping[str, MultiphaseNetwork] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,7 @@ class Bundle:
         statistics: Of the training features, or None.
         device: Where the networks are.
         precision: How they compute; ``fast`` encoders are :func:`accelerated`.
+        multiphase: Multi-phase 2-D networks by task name; empty where the bundle carries none.
     """
 
     folder: Path
@@ -102,6 +107,7 @@ class Bundle:
     statistics: FeatureStatistics | None
     device: torch.device
     precision: Precision
+    multiphase: Mapping[str, MultiphaseNetwork] = field(default_factory=dict)
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -157,6 +163,7 @@ class Bundle:
             load_statistics(folder, manifest),
             where,
             chosen,
+            load_multiphase(folder, manifest, where),
         )
 
 
@@ -248,6 +255,7 @@ def _required(manifest: BundleManifest) -> set[str]:
         f"{REPORT_FOLDER}/{GENERATOR_FILE}": manifest.report,
     }
     own = {_own_encoder_file(task.name) for task in manifest.tasks if task.own_encoder}
+    own |= {multiphase_file(item.task.name) for item in manifest.multiphase}
     return own | {path for path, needed in parts.items() if needed}
 
 
@@ -311,6 +319,7 @@ def _check_contents(contents: BundleContents) -> None:
         raise BundleError("Each task of the manifest needs a head of its name, and no other heads are allowed.")
     if set(contents.task_encoders) != {task.name for task in manifest.tasks if task.own_encoder}:
         raise BundleError("Exactly the tasks with own_encoder need an encoder of their own.")
+    check_multiphase(manifest, contents.multiphase)
     architecture = manifest.architecture
     check_architecture(contents.encoder, empty_encoder(architecture.width, architecture.embedding_dim), "The encoder")
     for name, encoder in contents.task_encoders.items():
@@ -333,6 +342,8 @@ def _write_parts(folder: Path, contents: BundleContents) -> None:
             for name, value in head.state_dict().items()
         }
         save_tensors(heads, folder / HEADS_FILE)
+    for name, network in contents.multiphase.items():
+        write_multiphase(folder, name, network)
     if contents.prompts is not None:
         write_prompts(folder, contents.prompts)
     if contents.index is not None:

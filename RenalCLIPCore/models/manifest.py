@@ -146,6 +146,47 @@ class OutOfDistributionRule(_Part):
     source: Words
 
 
+class SliceForm(_Part):
+    """What a multi-phase network was trained on; the fields of ``imaging.lesion_slice.SliceSpec``."""
+
+    spacing_mm: Positive = 0.625
+    size: Annotated[int, Field(ge=32, le=1024)] = 224
+    window_hu: tuple[Finite, Finite] = (-500.0, 500.0)
+    pad_hu: Finite = -1000.0
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.window_hu[0] >= self.window_hu[1]:
+            raise ValueError("window_hu must rise")
+        return self
+
+
+class MultiphaseEntry(_Part):
+    """A multi-phase 2-D network (Xiong et al. 2025), ``multiphase/TASK.safetensors``.
+
+    Attributes:
+        task: Of two classes; ``hidden`` and ``own_encoder`` say nothing here.
+        phases: Letters of the phases that it reads, in the order N, A, V, D.
+        any_subset: Whether it was trained to read any of them that are there; else it needs all.
+        fusion: How the phases' features come together.
+        width: Channels of the first stage of each branch.
+        slices: How its input is cut.
+    """
+
+    task: Task
+    phases: Annotated[str, Field(min_length=1, pattern=r"^N?A?V?D?$")] = "NAV"
+    any_subset: bool = False
+    fusion: Literal["cross-attention", "concatenation"] = "cross-attention"
+    width: Annotated[int, Field(ge=1, le=512)] = 64
+    slices: SliceForm = SliceForm()
+
+    @model_validator(mode="after")
+    def _two_classes(self) -> Self:
+        if len(self.task.classes) != 2:
+            raise ValueError("a multi-phase network tells two classes apart")
+        return self
+
+
 class BundleManifest(_Part):
     """A bundle's manifest. ``files`` (relative path -> SHA-256) is filled in when a bundle is written.
 
@@ -167,6 +208,7 @@ class BundleManifest(_Part):
     index: bool = False
     segmentation: bool = False
     report: bool = False
+    multiphase: tuple[MultiphaseEntry, ...] = ()
     phantom_trained: bool = False
     intended_use: Words = "Research only. Not for clinical use."
     licence: Words
@@ -187,6 +229,9 @@ class BundleManifest(_Part):
         repeated = [name for name, count in Counter(task.name for task in self.tasks).items() if count > 1]
         if repeated:
             raise ValueError(f"the task {repeated[0]!r} is listed twice")
+        twice = [name for name, count in Counter(item.task.name for item in self.multiphase).items() if count > 1]
+        if twice:
+            raise ValueError(f"multiphase lists the task {twice[0]!r} twice")
         if self.risk and not any(t.name == self.risk.task and t.kind == "survival" for t in self.tasks):
             raise ValueError(f"risk names the survival task {self.risk.task!r}, which is not among the tasks")
         if (self.prompts or self.index) and not self.architecture.embedding_dim:
@@ -207,6 +252,7 @@ class BundleManifest(_Part):
             "out_of_distribution": self.out_of_distribution is not None,
             "segmentation": self.segmentation,
             "report": self.report,
+            "multiphase": bool(self.multiphase),
         }
         return (*(task.name for task in self.tasks), *(part for part, there in parts.items() if there))
 
@@ -223,7 +269,7 @@ class BundleManifest(_Part):
     def _content(self) -> dict[str, Any]:
         """The fields; without later parts as in bundles from before there were any."""
         content = self.model_dump(mode="json")
-        for part in ("report", "training_groups"):
+        for part in ("report", "multiphase", "training_groups"):
             if not getattr(self, part):
                 del content[part]
         return content

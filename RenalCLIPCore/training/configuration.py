@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ..errors import ConfigurationError
 from ..resources import resources
 from .fine_tuning_stages import MultitaskConfiguration, SurvivalConfiguration, TaskConfiguration
+from .multiphase_stage import MultiphaseConfiguration
 from .pretraining_stages import ClipConfiguration, ImageConfiguration, MntpConfiguration, SimcseConfiguration
 from .report_stages import ReportAdaptersConfiguration, ReportProjectorConfiguration
 from .stage import CONFIGURATION_FILE, Stage
@@ -25,6 +26,7 @@ STAGES: dict[str, type[Stage]] = {
     "multitask": MultitaskConfiguration,
     "task": TaskConfiguration,
     "survival": SurvivalConfiguration,
+    "multiphase": MultiphaseConfiguration,
     "report-projector": ReportProjectorConfiguration,
     "report-adapters": ReportAdaptersConfiguration,
 }
