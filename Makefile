@@ -94,8 +94,15 @@ bundle: $(READY)
 	$(BIN)/renalclip cohort rois --cohort runs/learn/split.csv --out runs/learn.rois
 	test -d runs/geometry || $(BIN)/renalclip train multitask --preset phantom-demo-geometry $(LEARN) --out runs/geometry
 	test -d runs/demo || $(BIN)/renalclip train multitask --preset phantom-demo --initial runs/geometry $(LEARN) --out runs/demo
-	$(BIN)/renalclip bundle export --run runs/demo $(LEARN) --out runs/demo.bundle --overwrite --name phantom-demo \
-	  --version 1.0 --phantom --training-data "Digital renal phantoms (renalclip phantom cohort, internal site, seed 1), four phases."
+	test -d runs/demo-mntp || $(BIN)/renalclip train mntp --preset phantom-mntp --cohort runs/learn/split.csv --out runs/demo-mntp
+	test -d runs/demo-simcse || $(BIN)/renalclip train simcse --preset phantom-simcse --cohort runs/learn/split.csv \
+	  --base runs/demo-mntp/encoder --out runs/demo-simcse
+	$(BIN)/renalclip train text-features --encoder runs/demo-simcse/encoder --cohort runs/learn/split.csv --out runs/demo-texts
+	test -d runs/demo-clip || $(BIN)/renalclip train clip --preset phantom-demo-clip --initial runs/demo $(LEARN) \
+	  --texts runs/demo-texts --out runs/demo-clip
+	$(BIN)/renalclip bundle export --run runs/demo-clip --heads runs/demo $(LEARN) --texts runs/demo-texts \
+	  --text-encoder runs/demo-simcse/encoder --out runs/demo.bundle --overwrite --name phantom-demo --version 1.1 --phantom \
+	  --training-data "Digital renal phantoms (renalclip phantom cohort, internal site, seed 1), four phases."
 	$(BIN)/renalclip bundle assemble --bundle runs/demo.bundle --segmentation runs/segment/model7 \
 	  --out Resources/bundles/phantom-demo --overwrite
 

@@ -100,6 +100,17 @@ class AlignmentModel(nn.Module):
         self.encoder = RenalEncoder(configuration.encoder.width, embedding_dim, generator)
         self.encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.log_scale = nn.Parameter(torch.tensor(-math.log(configuration.temperature)))
+        self.frozen = configuration.freeze_encoder
+        if self.frozen:
+            self.encoder.requires_grad_(False)
+            self.encoder.get_submodule("projection").requires_grad_(True)
+
+    def train(self, mode: bool = True) -> AlignmentModel:
+        """Training mode; a frozen encoder stays as it is, its batch-norm statistics too."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, z, x, y) -> unit embeddings (B, D)."""
@@ -157,7 +168,7 @@ def train_alignment(
         store: Regions of all of them.
         texts: Store of text features of all of them.
         out: Folder of the run.
-        initial: A finished image run whose best encoder training starts from.
+        initial: A finished image or multi-task run whose best encoder training starts from.
         resume: Go on from the newest checkpoint there.
         ranks: This process among those of the run.
         progress: Told of every step.
@@ -179,14 +190,21 @@ def train_alignment(
         raise CohortError(f"{absent} rows have no text features in {texts.name}; make the store again.")
     task = AlignmentTask(configuration, features.embedding_dim)
     data = PairData(pretraining_data(configuration, cohort, store, ranks), features, configuration.shuffled_texts)
-    origin = file_hash(texts / FEATURES_FILE) + (_start_from(task.model.encoder, initial) if initial else "")
+    origin = file_hash(texts / FEATURES_FILE) + (start_from(task.model.encoder, initial) if initial else "")
     sources = LearntFrom.of((*cohort.training, *cohort.validation)).joined(learnt_from(initial, texts))
     trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, ranks, sources)
     return trainer.fit(resume=resume, progress=progress)
 
 
-def _start_from(encoder: RenalEncoder, run: Path) -> str:
-    """Take over the best encoder of an image run; the result is its file's hash."""
+def start_from(encoder: RenalEncoder, run: Path) -> str:
+    """Take over the best encoder of an image or multi-task run, without a projection.
+
+    Returns:
+        Hash of the run's file.
+
+    Raises:
+        TrainingError: The run has another encoder.
+    """
     found = load(run / BEST_FILE)["model"]
     own = {name.removeprefix("encoder."): value for name, value in found.items() if name.startswith("encoder.")}
     wanted = encoder.state_dict()

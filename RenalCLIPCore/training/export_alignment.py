@@ -19,7 +19,7 @@ from ..models.manifest import Architecture, BundleManifest, Preprocessing, Risk,
 from ..models.text_encoder import load_text_encoder
 from ..models.text_features import FEATURES_FILE, read_text_features
 from ..text.prompts import zero_shot_prompts
-from .alignment import AlignmentModel
+from .alignment import AlignmentModel, start_from
 from .checkpoints import load_trained_state
 from .configuration import load_configuration
 from .export import BundleWords, Progress, best_content, best_model, now, numbers
@@ -68,8 +68,8 @@ def export_alignment(
         text_encoder: Checkpoint folder that made them.
         out: Folder of the bundle.
         words: Name, version and what else a person says.
-        heads: Multi-task run whose tasks are added. Where it was trained with ``freeze_encoder`` on this run its heads
-            share the encoder; else each task takes the run's encoder along.
+        heads: Multi-task run whose tasks are added. Where it was trained with ``freeze_encoder`` on this run, or this
+            run with ``freeze_encoder`` on it, its heads share the encoder; else each task takes its own along.
         overwrite: Whether an older bundle there is replaced.
         progress: Told of every batch.
 
@@ -88,10 +88,12 @@ def export_alignment(
     if folder_hash(text_encoder) != features.encoder_sha256:
         raise TrainingError(f"The features in {texts.name} were made by another text encoder than {text_encoder.name}.")
     model = AlignmentModel(configuration, features.embedding_dim)
-    model.load_state_dict(content["model"])
+    if configuration.freeze_encoder:
+        _take_frozen(model, heads, run, content["origin"])
+    load_trained_state(model, content["model"])
     round_to_half(model)
     encoder = model.encoder.eval()
-    added = _added(heads, run, encoder, cohort, store, progress) if heads else _Heads()
+    added = _added(heads, run, encoder, configuration.freeze_encoder, cohort, store, progress) if heads else _Heads()
     learnt = _read_cohort(encoder, {}, cohort, store, configuration.batch_size, progress)
     statistics, rule = learnt.outliers()
     manifest = BundleManifest(
@@ -166,6 +168,7 @@ def _added(
     heads: Path,
     run: Path,
     encoder: RenalEncoder,
+    shared: bool,
     cohort: LearningCohort,
     store: RoiStore,
     progress: Progress | None,
@@ -177,7 +180,7 @@ def _added(
         model = best_model(heads, configuration, cohort)
     named = dict(model.heads.items())
     learnt = _read_cohort(model.encoder, named, cohort, store, configuration.batch_size, progress)
-    own = not configuration.freeze_encoder
+    own = not (shared or configuration.freeze_encoder)
     tasks = tuple(
         learnt.task(name, configuration.heads.hidden).model_copy(update={"own_encoder": own})
         for name in configuration.tasks
@@ -188,6 +191,14 @@ def _added(
         {name: stored(named[name]) for name in configuration.tasks},
         {name: stored(model.encoder) for name in configuration.tasks} if own else {},
     )
+
+
+def _take_frozen(model: AlignmentModel, source: Path | None, run: Path, origin: str) -> None:
+    """The encoder that the run did not change, from the run that it started from."""
+    if source is None or not origin.endswith(start_from(model.encoder, source)):
+        raise TrainingError(
+            f"The run {run.name} left the encoder of another run as it was; give that multi-task run with --heads."
+        )
 
 
 def _on_frozen(

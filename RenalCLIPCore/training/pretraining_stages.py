@@ -173,6 +173,8 @@ class ClipConfiguration(RegionStage):
         temperature: At the start; it is learnt.
         largest_scale: The inverse of the temperature is kept from 1 to this.
         image_start: ``pretrained``: from the encoder of a finished image run; ``random``: the ablation without it.
+        freeze_encoder: Whether only the projection and the temperature are trained, so that heads on the encoder stay
+            what they are. No part of the paper.
         shuffled_texts: Whether the versions with shuffled sentences are used beside the original.
     """
 
@@ -192,3 +194,10 @@ class ClipConfiguration(RegionStage):
     largest_scale: float = Field(default=100.0, ge=1, allow_inf_nan=False)
     image_start: Literal["pretrained", "random"] = "pretrained"
     shuffled_texts: bool = True
+    freeze_encoder: bool = False
+
+    @model_validator(mode="after")
+    def _something_to_freeze(self) -> Self:
+        if self.freeze_encoder and self.image_start == "random":
+            raise ValueError("freeze_encoder needs image_start pretrained: random weights are not worth keeping")
+        return self

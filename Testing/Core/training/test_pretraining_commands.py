@@ -114,6 +114,33 @@ def test_heads_that_have_an_encoder_of_their_own_take_it_along(ladder):
     assert set(Bundle.load(folder / "own-bundle").task_encoders) == {"malignancy", "rfs"}
 
 
+def test_alignment_on_a_frozen_encoder_leaves_a_multitask_runs_heads_what_they_are(ladder, capsys):
+    folder, run, _ = ladder
+    own = {**STAGES["multitask"], "freeze_encoder": False}
+    (folder / "tasks.yaml").write_text(yaml.safe_dump(own))
+    (folder / "frozen.yaml").write_text(yaml.safe_dump({**STAGES["clip"], "freeze_encoder": True}))
+    cohort = ("--cohort", folder / "cohort.csv", "--rois", folder / "store")
+    assert run("train", "multitask", "--config", folder / "tasks.yaml", *cohort, "--out", folder / "tasks") == 0
+    clip = ("train", "clip", "--config", folder / "frozen.yaml", *cohort, "--texts", folder / "texts")
+    assert run(*clip, "--initial", folder / "tasks", "--out", folder / "frozen") == 0
+    words = ("--name", "toy", "--version", "1", "--training-data", "Toys.")
+    assert run("bundle", "export", "--run", folder / "tasks", *cohort, *words, "--out", folder / "tasks-alone") == 0
+    texts = ("--texts", folder / "texts", "--text-encoder", folder / "simcse" / "encoder")
+    export = ("bundle", "export", "--run", folder / "frozen", *cohort, *texts, *words, "--out", folder / "both")
+    capsys.readouterr()
+    assert run(*export) == 2
+    assert "give that multi-task run with --heads" in capsys.readouterr().err
+    assert run(*export, "--heads", folder / "multitask") == 2
+    assert "another encoder" in capsys.readouterr().err
+    assert run(*export, "--heads", folder / "tasks") == 0
+    alone, both = Bundle.load(folder / "tasks-alone"), Bundle.load(folder / "both")
+    assert not both.task_encoders
+    assert {"malignancy", "rfs", "zero_shot", "neighbours"} <= set(both.capabilities)
+    for task in ("malignancy", "rfs"):
+        one, two = (output(folder, bundle)[0].fused_logits(task) for bundle in (alone, both))
+        np.testing.assert_allclose(two, one, atol=1e-5)
+
+
 def test_alignment_and_probes_are_scored_beside_their_references(ladder, capsys):
     folder, run, _ = ladder
     cohort = ("--cohort", folder / "cohort.csv", "--rois", folder / "store")
