@@ -22,6 +22,7 @@ from .table import ATTRIBUTES, LABEL_CLASSES, CohortRow
 
 MISSING = -1
 ATTRIBUTE_TARGETS = tuple(f"attribute_{number:02d}" for number in range(1, ATTRIBUTES + 1))
+EVERYTHING = slice(None)
 _AUGMENTED_AT_ONCE = 64
 
 
@@ -259,11 +260,13 @@ class RoiData:
         return every_phase(self.validation_set, self.plan.batch_size, device, self.workers)
 
 
-def every_phase(dataset: RoiDataset, batch_size: int, device: torch.device, workers: int = 0) -> Iterator[Batch]:
-    """Batches of the centre crops of every phase of every row, row by row."""
+def every_phase(
+    dataset: RoiDataset, batch_size: int, device: torch.device, workers: int = 0, part: slice = EVERYTHING
+) -> Iterator[Batch]:
+    """Batches of the centre crops of every phase of every row, row by row; all of them, or the ``part``."""
     draws = [Draw(row, 0, phase) for row in range(len(dataset)) for phase in dataset.phases(row)]
     plan = [draws[i : i + batch_size] for i in range(0, len(draws), batch_size)]
-    for batch in _load(dataset, plan, workers):
+    for batch in _load(dataset, plan[part], workers):
         there = batch.to(device)
         images = centre_crop(there.images, dataset.input_shape)
         yield Batch(images, there.targets, batch.case_ids, batch.phases, batch.seeds)
@@ -276,13 +279,14 @@ def augmented_every_phase(
     seed: int,
     device: torch.device,
     workers: int = 0,
+    part: slice = EVERYTHING,
 ) -> Iterator[Batch]:
     """The same, each region augmented by a seed of its own."""
     places = [(row, phase) for row in range(len(dataset)) for phase in dataset.phases(row)]
     seeds = np.random.default_rng(seed).integers(2**62, size=len(places))
     draws = [Draw(row, int(one), phase) for (row, phase), one in zip(places, seeds, strict=True)]
     plan = [draws[i : i + batch_size] for i in range(0, len(draws), batch_size)]
-    yield from _augmented(_load(dataset, plan, workers), dataset.input_shape, augmentation, device)
+    yield from _augmented(_load(dataset, plan[part], workers), dataset.input_shape, augmentation, device)
 
 
 def _augmented(

@@ -1,4 +1,7 @@
-"""Commands of fine-tuning: one task, survival, and predictions of what was trained."""
+"""Commands of fine-tuning: one task, survival, and predictions of what was trained.
+
+Training runs on one process or, under ``torchrun``, on several.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .learning import add_configuration, configuration_of, progress_bar
+from .learning import add_cohort, add_run, configuration_of, joined_run, progress_bar, tell_result
 
 if TYPE_CHECKING:
     from ..training.fine_tuning_stages import FineTuningStage
@@ -17,10 +20,7 @@ PHASES = ("A", "AV", "NAV", "NAVD", "all", "one")
 
 
 def _add_fine_tuning(parser: argparse.ArgumentParser) -> None:
-    add_configuration(parser)
-    parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
-    parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    add_cohort(parser)
     parser.add_argument(
         "--initial",
         type=Path,
@@ -35,7 +35,7 @@ def _add_fine_tuning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fraction", type=float, metavar="F", help="share of the training patients, for instance 0.1")
     parser.add_argument("--seed", type=int, metavar="N", help="of weights, order, and which patients a fraction takes")
     parser.add_argument("--grid", action="store_true", help="search learning rate and batch size on validation")
-    parser.add_argument("--resume", action="store_true", help="go on where the run or search stopped")
+    add_run(parser)
 
 
 @dataclass(frozen=True)
@@ -75,20 +75,17 @@ class _FineTune:
 
         settings = self._settings()
         cohort, store = learning_cohort(read_cohort(self.cohort)), RoiStore(self.rois)
-        with progress_bar("fine-tuning") as progress:
-            if self.grid:
-                best = search(
-                    settings, cohort, store, self.out, initial=self.initial, resume=self.resume, progress=progress
-                )[0]
+        with joined_run(settings, "fine-tuning") as (ranks, progress):
+            options: Any = {"initial": self.initial, "resume": self.resume, "ranks": ranks, "progress": progress}
+            if not self.grid:
+                tell_result(ranks, fine_tune(settings, cohort, store, self.out, **options))
+                return
+            best = search(settings, cohort, store, self.out, **options)[0]
+            if ranks.first:
                 print(
                     f"learning rate {best.learning_rate:g}, batch {best.batch_size}: best validation score "
                     f"{best.score:.4f} in epoch {best.epoch + 1}"
                 )
-                return
-            result = fine_tune(
-                settings, cohort, store, self.out, initial=self.initial, resume=self.resume, progress=progress
-            )
-        print(f"{result.steps} steps; best validation score {result.best_score:.4f} in epoch {result.best_epoch + 1}")
 
     def _settings(self) -> FineTuningStage:
         from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""What the commands of learning share: configuration arguments and a progress bar."""
+"""What the commands of learning share: arguments of configuration, cohort and run; processes; a progress bar."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..training.distribution import Ranks
+    from ..training.loop import RunResult
 
 Progress = Callable[[float, str], None]
 
@@ -31,6 +35,43 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--config", type=Path, metavar="FILE", help="YAML file of the stage's configuration")
     group.add_argument("--preset", metavar="NAME", help="shipped configuration, for instance phantom-demo")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Declare the configuration, ``--out`` and ``--resume`` of a training command."""
+    add_configuration(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's newest checkpoint, if there is one")
+
+
+def add_cohort(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--cohort`` and ``--rois``: one table with its regions."""
+    parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
+    parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
+
+
+@contextmanager
+def joined_run(configuration: Any, words: str = "training") -> Iterator[tuple[Ranks, Progress | None]]:
+    """This process among those of the run (``torchrun``), and the progress bar of the first.
+
+    Raises:
+        ConfigurationError: The configured device is not there.
+    """
+    from ..training.distribution import joined
+
+    with joined(configuration.device) as ranks:
+        if not ranks.first:
+            yield ranks, None
+            return
+        with progress_bar(words) as progress:
+            yield ranks, progress
+
+
+def tell_result(ranks: Ranks, result: RunResult) -> None:
+    """Let the first process say how a run ended."""
+    if ranks.first:
+        epoch = result.best_epoch + 1
+        print(f"{result.steps} steps; best validation score {result.best_score:.4f} in epoch {epoch}")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

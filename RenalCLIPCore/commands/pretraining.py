@@ -6,51 +6,17 @@ All but the features run on one process or, under ``torchrun``, on several.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .learning import add_configuration, configuration_of, progress_bar
+from .learning import add_cohort, add_run, configuration_of, joined_run, progress_bar, tell_result
 
 if TYPE_CHECKING:
-    from ..training.distribution import Ranks
     from ..training.learnt_from import LearntFrom
-    from ..training.loop import RunResult
     from ..training.text_data import Reports
 
 SHUFFLED_VERSIONS = 4
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    add_configuration(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on from the run's newest checkpoint, if there is one")
-
-
-def _add_cohort(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
-    parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
-
-
-@contextmanager
-def _joined(configuration: Any) -> Iterator[tuple[Ranks, Callable[[float, str], None] | None]]:
-    """This process among those of the run, and the progress bar of the first."""
-    from ..training.distribution import joined
-
-    with joined(configuration.device) as ranks:
-        if not ranks.first:
-            yield ranks, None
-            return
-        with progress_bar("training") as progress:
-            yield ranks, progress
-
-
-def _tell(ranks: Ranks, result: RunResult) -> None:
-    if ranks.first:
-        epoch = result.best_epoch + 1
-        print(f"{result.steps} steps; best validation score {result.best_score:.4f} in epoch {epoch}")
 
 
 @dataclass(frozen=True)
@@ -72,8 +38,8 @@ class TrainImage:
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        _add_cohort(parser)
-        _add_run(parser)
+        add_cohort(parser)
+        add_run(parser)
 
     def run(self) -> None:
         """Train, or go on."""
@@ -84,9 +50,9 @@ class TrainImage:
 
         settings = configuration_of("image", self.config, self.preset)
         cohort, store = learning_cohort(read_cohort(self.cohort)), RoiStore(self.rois)
-        with _joined(settings) as (ranks, progress):
+        with joined_run(settings) as (ranks, progress):
             result = train_image(settings, cohort, store, self.out, resume=self.resume, ranks=ranks, progress=progress)
-            _tell(ranks, result)
+            tell_result(ranks, result)
 
 
 @dataclass(frozen=True)
@@ -111,7 +77,7 @@ class _TrainText:
         parser.add_argument(
             "--base", type=Path, metavar="FOLDER", help="checkpoint folder of a language model to start from"
         )
-        _add_run(parser)
+        add_run(parser)
 
     def run(self) -> None:
         """Train, or go on."""
@@ -119,7 +85,7 @@ class _TrainText:
 
         settings = configuration_of(self.stage, self.config, self.preset)
         reports, sources = self._reports(settings)
-        with _joined(settings) as (ranks, progress):
+        with joined_run(settings) as (ranks, progress):
             result = train_text(
                 settings,
                 reports,
@@ -130,7 +96,7 @@ class _TrainText:
                 ranks=ranks,
                 progress=progress,
             )
-            _tell(ranks, result)
+            tell_result(ranks, result)
 
     def _reports(self, settings: Any) -> tuple[Reports, LearntFrom]:
         from ..cohort.splits import learning_cohort
@@ -248,10 +214,10 @@ class TrainClip:
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        _add_cohort(parser)
+        add_cohort(parser)
         parser.add_argument("--texts", type=Path, required=True, metavar="STORE", help="store of text features")
         parser.add_argument("--initial", type=Path, metavar="RUN", help="image run whose encoder training starts from")
-        _add_run(parser)
+        add_run(parser)
 
     def run(self) -> None:
         """Train, or go on."""
@@ -262,7 +228,7 @@ class TrainClip:
 
         settings = configuration_of("clip", self.config, self.preset)
         cohort, store = learning_cohort(read_cohort(self.cohort)), RoiStore(self.rois)
-        with _joined(settings) as (ranks, progress):
+        with joined_run(settings) as (ranks, progress):
             result = train_alignment(
                 settings,
                 cohort,
@@ -274,7 +240,7 @@ class TrainClip:
                 ranks=ranks,
                 progress=progress,
             )
-            _tell(ranks, result)
+            tell_result(ranks, result)
 
 
 COMMANDS: list[Any] = [TrainImage, TrainMntp, TrainSimcse, TrainTextFeatures, TrainClip]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .learning import add_configuration, configuration_of, progress_bar
+from .learning import add_cohort, add_run, configuration_of, joined_run, progress_bar
 
 if TYPE_CHECKING:
     from ..cohort.roi_store import RoiStore
@@ -44,14 +44,11 @@ class TrainReport:
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("--step", choices=STEPS, required=True, help="which of the two")
-        add_configuration(parser)
+        add_cohort(parser)
         parser.add_argument("--encoder", type=Path, required=True, metavar="PATH", help="bundle or run of the encoder")
         parser.add_argument("--language-model", type=Path, metavar="FOLDER", help="step 1: checkpoint folder")
         parser.add_argument("--initial", type=Path, metavar="RUN", help="step 2: run of step 1")
-        parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table with reports")
-        parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
-        parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-        parser.add_argument("--resume", action="store_true", help="go on from the run's newest checkpoint")
+        add_run(parser)
 
     def run(self) -> None:
         """Train, or go on."""
@@ -64,7 +61,7 @@ class TrainReport:
 
         settings = configuration_of(f"report-{self.step}", self.config, self.preset)
         cohort, store = learning_cohort(read_cohort(self.cohort)), RoiStore(self.rois)
-        with progress_bar("training") as progress:
+        with joined_run(settings) as (ranks, progress):
             result = train_report(
                 settings,
                 cohort,
@@ -75,9 +72,12 @@ class TrainReport:
                 language_model=self.language_model,
                 initial=self.initial,
                 resume=self.resume,
+                ranks=ranks,
                 progress=progress,
             )
-        print(f"{result.steps} steps; lowest validation loss {-result.best_score:.4f} in epoch {result.best_epoch + 1}")
+            if ranks.first:
+                loss, epoch = -result.best_score, result.best_epoch + 1
+                print(f"{result.steps} steps; lowest validation loss {loss:.4f} in epoch {epoch}")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .learning import add_configuration, configuration_of, progress_bar
+from .learning import add_cohort, add_configuration, add_run, configuration_of, joined_run, progress_bar, tell_result
 from .pretraining import COMMANDS as PRETRAINING
 
 
@@ -30,6 +30,7 @@ class ConfigShow:
         add_configuration(parser)
 
     def run(self) -> None:
+        """Print it."""
         print(configuration_of(self.stage, self.config, self.preset).to_yaml(), end="")
 
 
@@ -51,14 +52,13 @@ class TrainMultitask:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        add_configuration(parser)
-        parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table")
-        parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
-        parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+        """Declare the arguments."""
+        add_cohort(parser)
         parser.add_argument("--initial", type=Path, metavar="RUN", help="start from the best weights of another run")
-        parser.add_argument("--resume", action="store_true", help="go on from the run's newest checkpoint")
+        add_run(parser)
 
     def run(self) -> None:
+        """Train, or go on."""
         from ..cohort.roi_store import RoiStore
         from ..cohort.splits import learning_cohort
         from ..cohort.table import read_cohort
@@ -66,11 +66,18 @@ class TrainMultitask:
 
         configuration = configuration_of("multitask", self.config, self.preset)
         cohort, store = learning_cohort(read_cohort(self.cohort)), RoiStore(self.rois)
-        with progress_bar("training") as progress:
+        with joined_run(configuration) as (ranks, progress):
             result = train_multitask(
-                configuration, cohort, store, self.out, initial=self.initial, resume=self.resume, progress=progress
+                configuration,
+                cohort,
+                store,
+                self.out,
+                initial=self.initial,
+                resume=self.resume,
+                ranks=ranks,
+                progress=progress,
             )
-        print(f"{result.steps} steps; best validation score {result.best_score:.4f} in epoch {result.best_epoch + 1}")
+            tell_result(ranks, result)
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,7 @@ class BundleExport:
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("--run", dest="run_folder", type=Path, required=True, metavar="RUN", help="training run")
-        parser.add_argument("--cohort", type=Path, required=True, metavar="CSV", help="cohort table of the run")
-        parser.add_argument("--rois", type=Path, required=True, metavar="STORE", help="ROI store of the cohort")
+        add_cohort(parser)
         parser.add_argument("--texts", type=Path, metavar="STORE", help="clip: its store of text features")
         parser.add_argument(
             "--text-encoder", type=Path, metavar="FOLDER", help="clip: the text encoder of the features"
@@ -114,6 +120,7 @@ class BundleExport:
         parser.add_argument("--overwrite", action="store_true", help="replace an older bundle")
 
     def run(self) -> None:
+        """Calibrate and write."""
         from ..cohort.roi_store import RoiStore
         from ..cohort.splits import learning_cohort
         from ..cohort.table import read_cohort
@@ -162,13 +169,14 @@ class BundleExport:
 
 @dataclass(frozen=True)
 class BundleAssemble:
-    """Add fine-tuned tasks, a report generator or an nnU-Net model to a bundle."""
+    """Add fine-tuned tasks, a report generator, multi-phase networks or an nnU-Net model to a bundle."""
 
     name: ClassVar[str] = "bundle assemble"
     bundle: Path
     segmentation: Path | None
     task: list[Path]
     report: Path | None
+    multiphase: list[Path]
     out: Path
     overwrite: bool
 
@@ -183,17 +191,27 @@ class BundleAssemble:
             "--task", type=Path, nargs="+", default=[], metavar="RUN", help="runs of train task and train survival"
         )
         parser.add_argument("--report", type=Path, metavar="RUN", help="run of train report")
+        parser.add_argument(
+            "--multiphase", type=Path, nargs="+", default=[], metavar="RUN", help="runs of train multiphase"
+        )
         parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder of the new bundle")
         parser.add_argument("--overwrite", action="store_true", help="replace an older bundle")
 
     def run(self) -> None:
+        """Put the parts together."""
         from ..errors import ConfigurationError
         from ..training.assembly import assemble_bundle
 
-        if not (self.segmentation or self.task or self.report):
-            raise ConfigurationError("There is nothing to add; give --segmentation, --task or --report.")
+        if not (self.segmentation or self.task or self.report or self.multiphase):
+            raise ConfigurationError("There is nothing to add; give --segmentation, --task, --report or --multiphase.")
         manifest = assemble_bundle(
-            self.bundle, self.segmentation, self.out, tasks=self.task, report=self.report, overwrite=self.overwrite
+            self.bundle,
+            self.segmentation,
+            self.out,
+            tasks=self.task,
+            report=self.report,
+            multiphase=self.multiphase,
+            overwrite=self.overwrite,
         )
         print(f"{self.out}: {', '.join(manifest.capabilities)}")
 

@@ -24,7 +24,8 @@ from ..errors import CohortError, TrainingError, UndefinedMeasureError
 from ..models.comparison import WINDOW_HU
 from ..models.manifest import Preprocessing, Risk, Task
 from ..output import write_text
-from . import checkpoints
+from . import checkpoints, distribution
+from .distribution import ALONE, Ranks, check_shares
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
 from .learnt import predict_rows, risk_of, round_to_half, task_entry
 from .learnt_from import LearntFrom, learnt_from
@@ -78,6 +79,7 @@ def fine_tune(
     *,
     initial: Path | None = None,
     resume: bool = False,
+    ranks: Ranks = ALONE,
     progress: Progress | None = None,
 ) -> RunResult:
     """Train, calibrate on the validation split, and leave the run in ``out``.
@@ -89,11 +91,13 @@ def fine_tune(
         out: Folder of the run.
         initial: What the encoder starts from, see ``starting_weights``; None starts from scratch.
         resume: Go on from the newest checkpoint there.
+        ranks: This process among those of the run; the first calibrates.
         progress: Told of every step.
 
     Raises:
         CohortError: Labels are lacking, or the store lacks a row.
         BundleError: The weights to start from do not fit.
+        ConfigurationError: The processes cannot share a batch evenly.
         TrainingError: As for :meth:`Trainer.fit`; or the encoder is to be frozen and there is none to start from.
     """
     if configuration.freeze_encoder and initial is None:
@@ -108,15 +112,18 @@ def fine_tune(
     validation = RoiDataset(part.validation, store, one_phase=one_phase)
     weights = balanced_weights(part.training, configuration.balance) if configuration.balance else None
     plan = EpochPlan(len(training), configuration.batch_size, configuration.seed, weights)
-    data = RoiData(training, validation, plan, configuration.augmentation, configuration.workers)
+    check_shares(plan.batch_size, ranks)
+    data = RoiData(training, validation, plan, configuration.augmentation, configuration.workers, ranks.share)
     task = MultitaskTask(configuration, part.training, part.validation)
-    origin = _start(task.model, configuration, initial, out) if initial else ""
+    origin = _start(task.model, configuration, initial, out, ranks) if initial else ""
     sources = LearntFrom.of((*part.training, *part.validation)).joined(learnt_from(initial))
-    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, sources=sources)
+    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, ranks, sources)
     told = (lambda share, words: progress(_TRAINED * share, words)) if progress else None
     result = trainer.fit(resume=resume, progress=told)
     told = (lambda share, words: progress(_TRAINED + (1 - _TRAINED) * share, words)) if progress else None
-    _finish(configuration, part, store, result, trainer, told)
+    if ranks.first:
+        _finish(configuration, part, store, result, trainer, told)
+    distribution.told_to_all(None)  # nobody leaves, or reads the result, before it is there
     return result
 
 
@@ -155,10 +162,10 @@ def _stratum(task: str, row: CohortRow) -> int:
     return int(row.follow_up[task].event) if task == SURVIVAL_TASK else row.labels[task]
 
 
-def _start(model: MultitaskModel, configuration: FineTuningStage, initial: Path, out: Path) -> str:
+def _start(model: MultitaskModel, configuration: FineTuningStage, initial: Path, out: Path, ranks: Ranks) -> str:
     state, origin = starting_encoder(configuration.network, initial, model.encoder.state_dict())
     model.encoder.load_state_dict(state)
-    if configuration.freeze_encoder and not (out / ENCODER_FILE).exists():
+    if ranks.first and configuration.freeze_encoder and not (out / ENCODER_FILE).exists():
         checkpoints.save({"encoder": state}, out / ENCODER_FILE)
     return origin
 

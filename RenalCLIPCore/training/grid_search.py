@@ -11,6 +11,8 @@ from pathlib import Path
 from ..cohort.roi_store import RoiStore
 from ..cohort.splits import LearningCohort
 from ..errors import TrainingError
+from . import distribution
+from .distribution import ALONE, Ranks
 from .fine_tuning import ENCODER_FILE, RESULT_FILE, fine_tune, read_result
 from .fine_tuning_stages import FineTuningStage
 from .learnt_from import LEARNT_FROM_FILE
@@ -42,6 +44,7 @@ def search(
     *,
     initial: Path | None = None,
     resume: bool = False,
+    ranks: Ranks = ALONE,
     progress: Progress | None = None,
 ) -> list[Member]:
     """Fine-tune with every combination. ``out`` becomes the run of the best; ``out/grid.csv`` lists all.
@@ -55,6 +58,7 @@ def search(
         out: Folder of the run.
         initial: As for ``fine_tune``.
         resume: Go on where a search stopped.
+        ranks: This process among those of the search.
         progress: Told of every step.
 
     Returns:
@@ -63,7 +67,8 @@ def search(
     Raises:
         TrainingError: ``out`` holds a search or run and ``resume`` is off; or as for ``fine_tune``.
     """
-    if not resume and ((out / GRID_FOLDER).exists() or (out / BEST_FILE).exists()):
+    # what the first process finds, before it begins to write
+    if distribution.told_to_all((out / GRID_FOLDER).exists() or (out / BEST_FILE).exists()) and not resume:
         raise TrainingError(f"{out.name} already holds a run; resume it or choose another folder.")
     tried = _combinations(configuration)
     members: list[Member] = []
@@ -75,14 +80,16 @@ def search(
                 progress((number + share) / len(tried), f"{number + 1} of {len(tried)}, {words}")
 
         if not _finished(run, one, cohort):
-            fine_tune(one, cohort, store, run, initial=initial, resume=resume, progress=told)
-            shutil.rmtree(run / CHECKPOINT_FOLDER)
+            fine_tune(one, cohort, store, run, initial=initial, resume=resume, ranks=ranks, progress=told)
+            if ranks.first:
+                shutil.rmtree(run / CHECKPOINT_FOLDER)
         result = read_result(run)
         members.append(
             Member(one.optimiser.learning_rate, one.batch_size, result.score, result.epoch, f"{GRID_FOLDER}/{run.name}")
         )
     ranked = sorted(members, key=lambda member: -member.score)
-    _publish(out, ranked)
+    if ranks.first:
+        _publish(out, ranked)
     return ranked
 
 

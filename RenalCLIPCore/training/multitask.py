@@ -12,6 +12,7 @@ from ..cohort.splits import LearningCohort
 from ..errors import TrainingError
 from ..models.bundle import file_hash
 from .checkpoints import load
+from .distribution import ALONE, Ranks, check_shares
 from .fine_tuning_stages import MultitaskConfiguration
 from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE, Progress, RunResult, Trainer
@@ -26,6 +27,7 @@ def train_multitask(
     *,
     initial: Path | None = None,
     resume: bool = False,
+    ranks: Ranks = ALONE,
     progress: Progress | None = None,
 ) -> RunResult:
     """Train and leave the run in ``out``.
@@ -38,10 +40,12 @@ def train_multitask(
         initial: A finished multi-task, image or clip run whose best encoder, and heads of the same tasks, training
             starts from.
         resume: Go on from the newest checkpoint there.
+        ranks: This process among those of the run.
         progress: Told of every step.
 
     Raises:
         CohortError: The store lacks a row, or a task lacks labels.
+        ConfigurationError: The processes cannot share a batch evenly.
         TrainingError: As for :meth:`Trainer.fit`; ``initial`` has another encoder or other heads; or the encoder is to
             be frozen and there is no run to take it from.
     """
@@ -52,12 +56,13 @@ def train_multitask(
     training = RoiDataset(cohort.training, store)
     weights = balanced_weights(cohort.training, configuration.balance) if configuration.balance else None
     plan = EpochPlan(len(training), configuration.batch_size, configuration.seed, weights)
+    check_shares(plan.batch_size, ranks)
     validation = RoiDataset(cohort.validation, store)
-    data = RoiData(training, validation, plan, configuration.augmentation, configuration.workers)
+    data = RoiData(training, validation, plan, configuration.augmentation, configuration.workers, ranks.share)
     task = MultitaskTask(configuration, cohort.training, cohort.validation)
     origin = _start_from(task, initial) if initial else ""
     sources = LearntFrom.of((*cohort.training, *cohort.validation)).joined(learnt_from(initial))
-    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, sources=sources)
+    trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, ranks, sources)
     return trainer.fit(resume=resume, progress=progress)
 
 

@@ -47,7 +47,10 @@ class GlobalBatchNorm(_BatchNorm):
 
 
 def synchronise(model: nn.Module, ranks: Ranks, device: torch.device) -> None:
-    """Let the batch norms of a model use the statistics of all processes, in place; names of tensors stay."""
+    """Let the batch norms of a model use the statistics of all processes, in place; names of tensors stay.
+
+    What is frozen stays frozen.
+    """
     if ranks.count == 1:
         return
     if device.type == "cuda":
@@ -58,7 +61,8 @@ def synchronise(model: nn.Module, ranks: Ranks, device: torch.device) -> None:
             if isinstance(child, _BatchNorm):
                 norm = GlobalBatchNorm(child.num_features, child.eps, child.momentum)
                 norm.load_state_dict(child.state_dict())
-                setattr(parent, name, norm)
+                norm.requires_grad_(any(parameter.requires_grad for parameter in child.parameters()))
+                setattr(parent, name, norm.train(child.training))
 
 
 def fix_statistics(model: nn.Module) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..cohort.dataset import EpochPlan, RoiDataset, augmented_every_phase, every_phase
+from ..cohort.dataset import Batch, Draw, EpochPlan, RoiDataset, augmented_every_phase, every_phase
 from ..cohort.roi_store import RoiStore
 from ..cohort.table import CohortRow
 from ..errors import CohortError
 from ..models.encoder import RenalEncoder
 from ..text.captions import caption
+from . import distribution
+from .distribution import ALONE, Ranks
 from .loop import Progress
 from .prediction import predict
 from .report_stages import ReportStage
@@ -41,6 +43,7 @@ class ReportData:
         validation: Rows to choose the checkpoint on.
         features: By case: by phase (views, F), the plain view first.
         configuration: Of the stage.
+        share: This process's part of the draws of a global batch, where several processes train.
     """
 
     def __init__(
@@ -49,10 +52,12 @@ class ReportData:
         validation: Sequence[CohortRow],
         features: Mapping[str, Views],
         configuration: ReportStage,
+        share: Callable[[Sequence[Draw]], Sequence[Draw]] = list,
     ) -> None:
         self.rows = {"training": tuple(training), "validation": tuple(validation)}
         self.features = features
         self.configuration = configuration
+        self.share = share
         self.plan = EpochPlan(len(training), configuration.batch_size, configuration.seed)
 
     @property
@@ -63,7 +68,7 @@ class ReportData:
     def training(self, epoch: int, start: int, device: torch.device) -> Iterator[ReportBatch]:
         """Training batches of an epoch from the ``start``-th on, in random views and phases."""
         rows = self.rows["training"]
-        for draws in self.plan.batches(epoch)[start:]:
+        for draws in map(self.share, self.plan.batches(epoch)[start:]):
             chosen = [self._drawn(rows[draw.row].case_id, draw.seed) for draw in draws]
             yield _batch([rows[draw.row] for draw in draws], chosen, device)
 
@@ -107,30 +112,43 @@ def image_features(
     store: RoiStore,
     configuration: ReportStage,
     views: int,
+    ranks: Ranks = ALONE,
     progress: Progress | None = None,
 ) -> dict[str, Views]:
     """Features of every phase of every row: by case, by phase (1 + views, F), the plain view first.
 
-    The encoder is put into evaluation mode; neither its weights nor its batch-norm statistics change.
+    The encoder is put into evaluation mode; neither its weights nor its batch-norm statistics change. Several processes
+    read every so many batches each and tell one another what they found.
     """
     dataset = RoiDataset(rows, store)
-    device = torch.device(configuration.device)
+    device = ranks.device(configuration.device)
     encoder = encoder.eval().requires_grad_(False).to(device)
-    found: dict[str, dict[str, list[npt.NDArray[np.float32]]]] = {}
+    own = slice(ranks.rank, None, ranks.count)
+    found: dict[tuple[str, str], list[npt.NDArray[np.float32]]] = {}
     for view in range(views + 1):
         if view:
             seed = configuration.seed + view
             batches = augmented_every_phase(
-                dataset, _BATCH, configuration.augmentation, seed, device, configuration.workers
+                dataset, _BATCH, configuration.augmentation, seed, device, configuration.workers, own
             )
         else:
-            batches = every_phase(dataset, _BATCH, device, configuration.workers)
-        read = predict(encoder, {}, batches)
-        for case, phase, features in zip(read.case_ids, read.phases, read.features.astype(np.float32), strict=True):
-            found.setdefault(case, {}).setdefault(phase, []).append(features)
+            batches = every_phase(dataset, _BATCH, device, configuration.workers, own)
+        for case, phase, features in _read(encoder, batches):
+            found.setdefault((case, phase), []).append(features)
         if progress:
             progress((view + 1) / (views + 1), "reading the images")
-    return {case: {phase: np.stack(every) for phase, every in views.items()} for case, views in found.items()}
+    known = {place: features for part in distribution.everyones(found) for place, features in part.items()}
+    return {
+        row.case_id: {phase.value: np.stack(known[row.case_id, phase.value]) for phase in dataset.phases(number)}
+        for number, row in enumerate(rows)
+    }
+
+
+def _read(encoder: RenalEncoder, batches: Iterator[Batch]) -> Iterator[tuple[str, str, npt.NDArray[np.float32]]]:
+    """Case, phase and features (F,) of every region of the batches, of which there may be none."""
+    for batch in batches:
+        read = predict(encoder, {}, [batch])
+        yield from zip(read.case_ids, read.phases, read.features.astype(np.float32), strict=True)
 
 
 def _batch(rows: Sequence[CohortRow], features: Sequence[npt.NDArray[np.float32]], device: torch.device) -> ReportBatch:

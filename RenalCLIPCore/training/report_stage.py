@@ -24,7 +24,9 @@ from ..models.report_generator import (
 from ..models.text_building import add_adapters, merge_adapters, new_network, train_tokenizer
 from ..models.text_encoder import open_checkpoint
 from ..text.captions import caption
+from . import distribution
 from .checkpoints import load, load_trained_state
+from .distribution import ALONE, Ranks, check_shares
 from .learnt_from import NOTHING, LearntFrom, learnt_from
 from .loop import BEST_FILE, Progress, RunResult, Step, Trainer, Validation
 from .report_data import ReportBatch, ReportData, Views, image_features
@@ -46,9 +48,10 @@ class ReportTask:
         self.model = generator
 
     def training_step(self, batch: ReportBatch) -> Step:
-        """Mean over the tokens of the batch."""
+        """This process's share of the mean over the tokens of the global batch."""
         loss, count = self.model(batch.features, batch.texts)
-        return Step(loss / count, {"tokens": float(count)})
+        tokens = distribution.total_number(float(count))
+        return Step(loss / tokens, {"tokens": tokens})
 
     def validate(self, batches: Iterable[ReportBatch]) -> Validation:
         """Mean over the tokens of all reports."""
@@ -68,6 +71,7 @@ def train_report(
     language_model: Path | None = None,
     initial: Path | None = None,
     resume: bool = False,
+    ranks: Ranks = ALONE,
     progress: Progress | None = None,
 ) -> RunResult:
     """Train one step and leave the generator in ``out/generator``, adapters merged.
@@ -82,10 +86,12 @@ def train_report(
         language_model: Step 1: checkpoint folder of a causal language model; None builds ``new_model``.
         initial: Step 2: the run of step 1.
         resume: Go on from the newest checkpoint there.
+        ranks: This process among those of the run.
         progress: Told of every step.
 
     Raises:
         CohortError: A split has no report, or the store lacks a row.
+        ConfigurationError: The processes cannot share a batch evenly.
         InputError: The language model cannot be opened.
         TrainingError: What is started from does not fit the step; or as for :meth:`Trainer.fit`.
     """
@@ -99,20 +105,23 @@ def train_report(
     for number, (name, part) in enumerate(rows.items()):
         told = _part(progress, 0.5 * _FEATURES * number, 0.5 * _FEATURES)
         views = configuration.views if name == "training" else 0
-        features |= image_features(encoder, part, store, configuration, views, told)
+        features |= image_features(encoder, part, store, configuration, views, ranks, told)
     if isinstance(configuration, ReportProjectorConfiguration) and configuration.standardise:
         seen = [views[0] for row in rows["training"] for views in features[row.case_id].values()]
         generator.projector.standardise(torch.from_numpy(np.stack(seen)))
-    data = ReportData(rows["training"], rows["validation"], features, configuration)
+    data = ReportData(rows["training"], rows["validation"], features, configuration, ranks.share)
+    check_shares(data.plan.batch_size, ranks)
     origin = f"{generator.settings.encoder_sha256} {_origin(language_model, initial)}"
     sources = LearntFrom.of((*rows["training"], *rows["validation"])).joined(
         learnt_from(initial, language_model), before
     )
-    trainer = Trainer(ReportTask(generator), data, configuration, out, cohort.split_sha256, origin, sources=sources)
+    trainer = Trainer(ReportTask(generator), data, configuration, out, cohort.split_sha256, origin, ranks, sources)
     result = trainer.fit(resume=resume, progress=_part(progress, _FEATURES, 1 - _FEATURES))
-    load_trained_state(generator, load(out / BEST_FILE)["model"])
-    merge_adapters(generator)
-    replace_folder(out / GENERATOR_FOLDER, generator.cpu().save)
+    if ranks.first:
+        load_trained_state(generator, load(out / BEST_FILE)["model"])
+        merge_adapters(generator)
+        replace_folder(out / GENERATOR_FOLDER, generator.cpu().save)
+    distribution.told_to_all(None)
     return result
 
 
@@ -153,7 +162,7 @@ def _generator(
         network, tokenizer = open_checkpoint(language_model, causal=True)
         network.requires_grad_(False)
     elif new is not None:
-        tokenizer = train_tokenizer([*texts, configuration.instruction], new.vocabulary)
+        tokenizer = distribution.told_to_all(train_tokenizer([*texts, configuration.instruction], new.vocabulary))
         sizes = new.model_dump(exclude={"vocabulary", "architecture"})
         room = configuration.max_tokens + 256
         network = new_network(tokenizer, "llama", **sizes, seed=configuration.seed, max_tokens=room)

@@ -19,13 +19,13 @@ CHILD = Path(__file__).with_name("rank_child.py")
 ROOT = CHILD.parents[3]
 
 
-def started(mode, folder):
+def started(*arguments, child=CHILD):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, str(CHILD), mode, str(folder)]
+    command = [sys.executable, str(child), *map(str, arguments)]
     return [
         subprocess.Popen(command, env={**environment, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
         for rank in range(2)
