@@ -128,6 +128,12 @@ class BlindedError(RenalCLIPError):
     code = "blinded"
 
 
+class FilesMovedError(InputError):
+    """A worklist's case is listed, but its files are not where the worklist says."""
+
+    code = "files_moved"
+
+
 class AuditError(RenalCLIPError):
     """The audit log is not what was written: an entry was changed, taken out or put in."""
 

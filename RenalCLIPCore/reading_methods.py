@@ -50,6 +50,7 @@ class ReadingMethods:
         return {
             "report.check": self._check,
             "worklist.open": self._open,
+            "worklist.list": self._list,
             "worklist.step": self._step,
             "worklist.save": self._save,
             "worklist.time": self._time,
@@ -122,19 +123,24 @@ class ReadingMethods:
         return Answer({"sentences": [{**encode(one.check), "author": one.author} for one in found]})
 
     def _open(self, params: Params, progress: Progress) -> Answer:
+        from .reading import audit
         from .reading.database import Database
         from .reading.records import check_name
 
         database, reader = Database(params["db"], patience_s=PATIENCE_S), check_name(params["reader"], "reader")
         try:
-            facts = database.facts()
+            facts, identity = database.facts(), audit.identity(database)
         except WorklistError:
             database.close()
             raise
         self._forget()
         self._database, self._reader = database, reader
         self.session.withhold(ALL)  # until a case says what may be shown
-        return Answer({"blinded": facts["blinded"], "questions": facts["questions"], "cases": self._cases(params)})
+        told = {"worklist": identity, "blinded": facts["blinded"], "questions": facts["questions"]}
+        return Answer({**told, **self._listing(params)})
+
+    def _list(self, params: Params, progress: Progress) -> Answer:
+        return Answer(self._listing(params))
 
     def _close(self, params: Params, progress: Progress) -> Answer:
         if self._database is not None:
@@ -153,7 +159,7 @@ class ReadingMethods:
         else:
             item = next_assignment(items, params.get("after"), step=params.get("step", 1))
         if item is None:
-            return Answer({"case": None, "cases": self._cases(params)})
+            return Answer({"case": None, **self._listing(params)})
         files, label_map, centre = files_of(self._opened, item.case)
         withheld = Withheld.of_study(item.with_ai, self._opened.facts().get("withheld", ()))
         self._enter(item, withheld, frozenset(path.resolve() for path in files.values()))
@@ -167,10 +173,11 @@ class ReadingMethods:
             "centre_lps_mm": list(centre) if centre else None,
             "reading": encode(item.reading),
             "version": item.version,
+            "by": item.by,
             "waiting": waiting,
             "withheld": withheld.names,
         }
-        return Answer({"case": case, "cases": self._cases(params)})
+        return Answer({"case": case, **self._listing(params)})
 
     def _enter(self, item: Assignment, withheld: Withheld, files: frozenset[Path]) -> None:
         """Close the case before and let this one's files be read; the case that is open already stays so."""
@@ -217,8 +224,12 @@ class ReadingMethods:
         seconds = float(params.get("seconds", 0.0))
         return Change(params["change_id"], params["number"], params["base_version"], reading, self._reader, seconds)
 
-    def _cases(self, params: Params) -> list[dict[str, Any]]:
-        return [self._row(item) for item in self._items(params)]
+    def _listing(self, params: Params) -> dict[str, Any]:
+        """Rows that a filter wants, and how many there are and are finished without it."""
+        wanted, items = _filter(params.get("filter", {})), self._items({})
+        finished = sum(item.status == "finished" for item in items)
+        rows = [self._row(item) for item in items if wanted.wants(item)]
+        return {"cases": rows, "total": len(items), "finished": finished}
 
     def _items(self, params: Params) -> Sequence[Assignment]:
         """The reader's own cases and those that annotators share."""

@@ -77,6 +77,13 @@ def entries(database: Database, case: str = "") -> tuple[Logged, ...]:
     )
 
 
+def identity(database: Database) -> str:
+    """What tells a worklist from any other, wherever it lies: the hash of the log's first entry."""
+    with database.reading() as connection:
+        found = connection.scalar(select(AUDIT.c.hash).order_by(AUDIT.c.sequence).limit(1))
+    return str(found or GENESIS)
+
+
 def verify(database: Database, noted: str = "") -> Head:
     """Check the whole log, and that the readings are those that it ends with.
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from ..errors import BlindedError, InputError, WorklistError
+from ..errors import BlindedError, FilesMovedError, InputError, WorklistError
 from ..review import Point
 from . import audit
 from .database import Database
@@ -206,7 +206,7 @@ def files_of(database: Database, case: str) -> tuple[dict[str, Path], Path | Non
 
     Raises:
         WorklistError: There is no such case.
-        InputError: A file is not where the worklist says.
+        FilesMovedError: A file is not where the worklist says.
     """
     folder = Path(database.facts()["folder"])
     with database.reading() as connection:
@@ -217,9 +217,9 @@ def files_of(database: Database, case: str) -> tuple[dict[str, Path], Path | Non
     label_map = folder / row.label_map if row.label_map else None
     gone = [path for path in (*files.values(), *([label_map] if label_map else [])) if not path.is_file()]
     if gone:
-        raise InputError(
+        raise FilesMovedError(
             f"{len(gone)} of the case's {len(files) + bool(label_map)} files are not where the worklist says. "
-            "Bring them back, or name their new folder with renalclip worklist relocate."
+            "Bring them back, or name the folder that holds them now (renalclip worklist relocate)."
         )
     centre = json.loads(row.centre_lps_mm)
     return files, label_map, None if centre is None else (centre[0], centre[1], centre[2])

@@ -28,7 +28,8 @@ class CaseLogic(LongWork):
 
     Listeners are told what changed: ``busy``, ``study``, ``masks``, ``review`` (all lesions), ``lesion`` (another one
     is shown), ``reading`` (the shown lesion's), ``maps``, ``centre``, ``report``, ``verdicts``,
-    ``message``, or ``leaving`` just before another study takes the case's place.
+    ``message``, ``worklist``, ``leaving`` just before another study takes the case's place, or ``dropped`` just before
+    a worklist's case is closed.
 
     Args:
         worker: The worker's process.
@@ -104,6 +105,10 @@ class CaseLogic(LongWork):
             self.say(str(error), "error")
             return False
         return self._segment("Taking the segmentation", {"file": file}, "scene")
+
+    def takeMasks(self, file: str) -> bool:
+        """Take a label map file, then read the lesions."""
+        return self._segment("Taking the segmentation", {"file": file}, "file")
 
     def read(self) -> bool:
         """Read all lesions anew; centres that a person chose are kept."""

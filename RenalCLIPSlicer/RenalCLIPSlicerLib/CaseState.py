@@ -23,8 +23,8 @@ class StudySource:
     """Where a study comes from.
 
     Attributes:
-        kind: ``folder`` (a study folder), ``import`` (DICOM or volume files) or ``scene`` (volumes of the scene, which
-            are written out before they are imported).
+        kind: ``folder`` (a study folder), ``import`` (DICOM or volume files), ``scene`` (volumes of the scene, which
+            are written out before they are imported) or ``worklist`` (files of a worklist's case).
         paths: The folder, or the files and folders to import.
         phases: A person's choices for the import, as ``A=PATH_OR_SERIES``.
         folder: The study folder that was opened or made.
@@ -41,7 +41,7 @@ class MaskSource:
     """Where the masks come from.
 
     Attributes:
-        kind: ``model`` or ``scene`` (a segmentation node that was there); empty for none yet.
+        kind: ``model``, ``file`` or ``scene`` (a segmentation node that was there); empty for none yet.
         file: The worker's label map of them.
         model: Name of the model.
         notes: What should be known.

@@ -49,6 +49,7 @@ class LongWork:
         self.plan = plan
         self.task: Task | None = None
         self.message = ("info", "")
+        self.failure = ""  # the core's name of the error that ended the last work
         self.listeners: list[Listener] = []
 
     def tell(self, *what: str) -> None:
@@ -147,7 +148,7 @@ class LongWork:
             return False
         self.task = Task(title)
         self.task.beginStep()
-        self.message = ("info", "")
+        self.message, self.failure = ("info", ""), ""
         self.tell("message", "busy")
         go()
         return True
@@ -155,5 +156,6 @@ class LongWork:
     def _failed(self, task: Task, error: WorkerError) -> None:
         if self.task is task:
             cancelled = error.cancelled or task.cancelling
+            self.failure = error.name
             text = f"{task.title} was cancelled; nothing was changed." if cancelled else error.message
             self.finish(text, "info" if cancelled else "error")

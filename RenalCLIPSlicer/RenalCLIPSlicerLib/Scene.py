@@ -152,6 +152,22 @@ class Scene:
         for role, node in kept.items():
             setattr(self.parameters, role, node)
 
+    def dropCase(self) -> None:
+        """Take the nodes of the case out of the scene: its volumes, masks, marks, maps and record."""
+        record = self.parameters.record
+        owner = record.GetID() if record is not None else ""
+        maps = [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            if node.GetAttribute(MAP_ATTRIBUTE) and node.GetAttribute(CASE_ATTRIBUTE) == owner
+        ]
+        nodes = [getattr(self.parameters, role) for role in ROLES]
+        self.startCase(keepVolumes=False)
+        self.marks.release()
+        for node in (*nodes, *maps, record):
+            if node is not None and slicer.mrmlScene.IsNodePresent(node):
+                slicer.mrmlScene.RemoveNode(node)
+
     def mapNode(self, file: str, folder: str, stamp: str) -> Any:
         """The volume of an explanation map: as loaded before, loaded anew when it was written since, or None."""
         record = self.parameters.record

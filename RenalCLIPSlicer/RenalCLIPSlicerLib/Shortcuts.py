@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .CentreMover import CentreMover
     from .Panels.CentrePanel import CentrePanel
     from .Panels.Connections import Connections
+    from .Panels.WorklistPanel import WorklistPanel
 
 # millimetres towards the patient's left, posterior and superior; the arrows as they point in an axial view
 NUDGES = {
@@ -29,17 +30,28 @@ class Shortcuts:
     Args:
         parent: The window that listens.
         panel: Its buttons.
+        worklist: The same.
         centres: Take the nudges.
         connections: Hold the keys' signals.
     """
 
-    def __init__(self, parent: Any, panel: CentrePanel, centres: CentreMover, connections: Connections) -> None:
+    def __init__(
+        self,
+        parent: Any,
+        panel: CentrePanel,
+        worklist: WorklistPanel,
+        centres: CentreMover,
+        connections: Connections,
+    ) -> None:
         self._panel = panel
         actions: dict[str, Callable[..., None]] = {
             "N": panel.onNext,
             "P": panel.onPrevious,
             "J": panel.onJump,
             "C": panel.onPlaceKey,
+            "Ctrl+N": worklist.onNext,
+            "Ctrl+P": worklist.onPrevious,
+            "Ctrl+Return": worklist.onFinish,
             "Ctrl+Shift+Z": panel.onUndo,
             "Ctrl+Shift+Y": panel.onRedo,
         }

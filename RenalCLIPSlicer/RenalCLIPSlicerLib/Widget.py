@@ -30,11 +30,13 @@ from .Panels.SetupPanel import SetupPanel
 from .Panels.SignOffPanel import SignOffPanel
 from .Panels.StatusPanel import StatusPanel
 from .Panels.StudyPanel import StudyPanel
+from .Panels.WorklistPanel import WorklistPanel
 from .Panels.ZeroShotPanel import ZeroShotPanel
 from .Parameters import Parameters
 from .Scene import Scene
 from .Shortcuts import Shortcuts
 from .Turns import Turns
+from .WorkerPlan import WORKLIST
 
 PANELS = (
     StatusPanel,
@@ -52,8 +54,10 @@ PANELS = (
     QualityPanel,
     SignOffPanel,
     SetupPanel,
+    WorklistPanel,
 )
 RECORDED = frozenset({"study", "masks", "review", "lesion", "reading", "maps", "centre", "report", "verdicts", "nodes"})
+SHOWN_MASKS = ("model", "file")  # those that are no nodes of the scene yet
 CLOCK_MS = 500
 
 
@@ -86,12 +90,13 @@ class Widget(VTKObservationMixin):
         self._turns = Turns(self.panels, self._showInScene, self._afterTurn, self.connections)
         self.panels += [kind(self.ui, self.case, self.scene) for kind in PANELS]
         self.centrePanel = next(panel for panel in self.panels if isinstance(panel, CentrePanel))
+        self.worklistPanel = next(panel for panel in self.panels if isinstance(panel, WorklistPanel))
         self._clock = qt.QTimer()
         self._clock.setInterval(CLOCK_MS)
         self.connections.on(self._clock.timeout, self._onClock)
         window = slicer.util.mainWindow()
         parent = self.uiWidget if window is None else window
-        self._shortcuts = Shortcuts(parent, self.centrePanel, self.case.centres, self.connections)
+        self._shortcuts = Shortcuts(parent, self.centrePanel, self.worklistPanel, self.case.centres, self.connections)
         self.connections.onNamed(self.ui.caseSelector, "currentNodeChanged(vtkMRMLNode*)", self._onCaseChosen)
         self.scene.marks.moved = self._onMoved
         self.scene.marks.defer = self._turns.later
@@ -173,9 +178,22 @@ class Widget(VTKObservationMixin):
         if what == "leaving":
             self._saveRecord()  # the state is about to be another case's
             return
+        if what == "dropped":
+            self._dropCase()
+            return
         self._turns.tell(what)
 
+    def _dropCase(self) -> None:
+        """A worklist's case leaves the scene; any other one stays in it, hidden."""
+        self._turns.dropSteps()
+        if self.case.state.source.kind == WORKLIST:
+            self.scene.dropCase()
+        else:
+            self._saveRecord()
+            self.scene.startCase(keepVolumes=False)
+
     def _afterTurn(self) -> None:
+        self.worklistPanel.hideWithheld()
         if self.case.task:
             self._clock.start()
         else:
@@ -229,12 +247,12 @@ class Widget(VTKObservationMixin):
 
     def _showMasks(self) -> None:
         masks = self.case.state.masks
-        if masks.kind == "model" and os.path.isfile(masks.file):
+        if masks.kind in SHOWN_MASKS and os.path.isfile(masks.file):
             self._turns.later(self._loadMasks)
 
     def _loadMasks(self) -> None:
         reference = self.scene.reference()
-        if reference is not None and self.case.state.masks.kind == "model":
+        if reference is not None and self.case.state.masks.kind in SHOWN_MASKS:
             steps = self.scene.masks.loadSteps(self.case.state.masks.file, reference, self._caseName)
             self._turns.next([*steps, self._makeSurfaces, lambda: self.case.tell("nodes")])
 

@@ -15,6 +15,7 @@ from .CaseState import CaseState
 from .WorkerProtocol import PROTOCOL_VERSION, handshakeProblem
 
 STUDY_FILE = "study.json"
+WORKLIST = "worklist"  # where a study comes from; it is read through its worklist alone
 PARTS = {"explanation": "explain", "uncertainty": "uncertainty", "measured": "measure"}
 
 
@@ -60,6 +61,11 @@ class WorkerPlan:
         files: Of the scene.
         bundle: Folder of the model bundle; empty for the one that ships.
         moved: Takes the worker's reading of a lesion around a centre that a person chose.
+
+    Attributes:
+        level: How far the worker has been told.
+        greetings: How many workers were greeted so far.
+        prelude: What a greeted worker must be told before anything of the case; None when it knows.
     """
 
     def __init__(
@@ -71,6 +77,8 @@ class WorkerPlan:
         self._bundle = bundle
         self.level = Level.COLD
         self.provenance: dict[str, Any] = {}
+        self.greetings = 0
+        self.prelude: Callable[[], Step | None] = lambda: None
         self._moved: set[str] = set()
         self._brought: set[tuple[str, str]] = set()
 
@@ -83,7 +91,15 @@ class WorkerPlan:
         self.level, self._moved, self._brought = level, set(), set()
 
     def next(self, wanted: Level) -> Step | None:
-        """The next request on the way to a level; None when it is reached."""
+        """The next request on the way to a level; None when it is reached.
+
+        Raises:
+            ValueError: The case cannot be told to the worker; the message says why.
+        """
+        if self.level is not Level.COLD:
+            first = self.prelude()
+            if first:
+                return first
         while self.level < min(wanted, Level.READING):
             step = {
                 Level.COLD: self._greet,
@@ -101,6 +117,7 @@ class WorkerPlan:
     def _greet(self) -> Step:
         def taken(result: Any) -> str | None:
             self.level = Level.GREETED
+            self.greetings += 1
             return handshakeProblem(result)
 
         return Step("initialize", {"protocol": PROTOCOL_VERSION, "client": "RenalCLIPSlicer"}, taken)
@@ -120,6 +137,9 @@ class WorkerPlan:
             state.source.folder = result["folder"]
             self.level = Level.STUDY
 
+        if state.source.kind == WORKLIST:
+            phases = dict(entry.split("=", 1) for entry in state.source.phases)
+            return Step("study.import", importParams(phases, self._files.newFolder("study")), taken)
         if os.path.isfile(os.path.join(state.source.folder, STUDY_FILE)):
             return Step("study.open", {"path": state.source.folder}, taken)
         return Step("study.import", importParams(self._files.phaseFiles(), self._files.newFolder("study")), taken)

@@ -132,6 +132,14 @@ def test_the_form_names_every_widget_that_the_panels_use():
     assert {f"phase{phase}{kind}" for phase in "NAVD" for kind in ("Selector", "Label")} <= names
 
 
+def test_the_worklists_form_names_every_widget_that_its_panel_uses():
+    form = ElementTree.parse(MODULE / "Resources" / "UI" / "Worklist.ui")
+    names = {widget.get("name") for widget in form.iter("widget")}
+    used = set(re.findall(r"\bform\.([a-z]\w+)", (LIBRARY / "Panels" / "WorklistPanel.py").read_text(encoding="utf-8")))
+    assert used
+    assert used <= names
+
+
 def test_every_selector_of_the_form_follows_the_scene():
     form = ElementTree.parse(MODULE / "Resources" / "UI" / "RenalCLIPSlicer.ui")
     boxes = {widget.get("name") for widget in form.iter("widget") if widget.get("class") == "qMRMLNodeComboBox"}
