@@ -216,7 +216,12 @@ class TrainClip:
         """Declare the arguments."""
         add_cohort(parser)
         parser.add_argument("--texts", type=Path, required=True, metavar="STORE", help="store of text features")
-        parser.add_argument("--initial", type=Path, metavar="RUN", help="image run whose encoder training starts from")
+        parser.add_argument(
+            "--initial",
+            type=Path,
+            metavar="RUN",
+            help="image or multi-task run, or bundle, to take the encoder from",
+        )
         add_run(parser)
 
     def run(self) -> None:

@@ -111,7 +111,9 @@ class BundleExport:
         parser.add_argument(
             "--text-encoder", type=Path, metavar="FOLDER", help="clip: the text encoder of the features"
         )
-        parser.add_argument("--heads", type=Path, metavar="RUN", help="clip: multi-task run whose tasks are added")
+        parser.add_argument(
+            "--heads", type=Path, metavar="RUN", help="clip: multi-task run, or bundle, whose tasks are added"
+        )
         parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder of the bundle")
         parser.add_argument("--name", dest="bundle_name", required=True, help="name of the bundle")
         parser.add_argument("--version", dest="bundle_version", required=True, help="version of the bundle")

@@ -20,15 +20,15 @@ from ..evaluation.retrieval import recalls
 from ..models.bundle import file_hash
 from ..models.encoder import RenalEncoder
 from ..models.text_features import FEATURES_FILE, TextFeatures, read_text_features
-from .checkpoints import load
 from .distribution import ALONE, Ranks, gather, share_of
 from .gradient_caching import cached
 from .image_stage import pretraining_data
 from .learnt_from import LearntFrom, learnt_from
-from .loop import BEST_FILE, Progress, RunResult, Step, Trainer, Validation
+from .loop import Progress, RunResult, Step, Trainer, Validation
 from .losses import contrastive_loss
 from .prediction import Predictions
 from .pretraining_stages import ClipConfiguration
+from .starting_weights import starting_encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ def train_alignment(
         store: Regions of all of them.
         texts: Store of text features of all of them.
         out: Folder of the run.
-        initial: A finished image or multi-task run whose best encoder training starts from.
+        initial: A finished image or multi-task run, or a bundle, whose encoder training starts from.
         resume: Go on from the newest checkpoint there.
         ranks: This process among those of the run.
         progress: Told of every step.
@@ -196,23 +196,22 @@ def train_alignment(
     return trainer.fit(resume=resume, progress=progress)
 
 
-def start_from(encoder: RenalEncoder, run: Path) -> str:
-    """Take over the best encoder of an image or multi-task run, without a projection.
+def start_from(encoder: RenalEncoder, source: Path) -> str:
+    """Take over the encoder of a finished image or multi-task run, or of a bundle, without its projection.
 
     Returns:
-        Hash of the run's file.
+        Hash of the source.
 
     Raises:
-        TrainingError: The run has another encoder.
+        InputError: The source is neither.
+        BundleError: A bundle is damaged.
+        TrainingError: It has another encoder, or heads alone.
     """
-    found = load(run / BEST_FILE)["model"]
-    own = {name.removeprefix("encoder."): value for name, value in found.items() if name.startswith("encoder.")}
-    wanted = encoder.state_dict()
-    body = [name for name in wanted if not name.startswith("projection.")]
-    if any(name not in own or own[name].shape != wanted[name].shape for name in body):
-        raise TrainingError(f"The run {run.name} has another encoder; start from one of the same width.")
-    encoder.load_state_dict({**wanted, **{name: own[name] for name in body}})
-    return file_hash(run / BEST_FILE)
+    own = encoder.state_dict()
+    body = {name: value for name, value in own.items() if not name.startswith("projection.")}
+    found, origin = starting_encoder("renalclip", source, body)
+    encoder.load_state_dict({**own, **found})
+    return origin
 
 
 def _embedded(

@@ -12,10 +12,10 @@ from torch import nn
 from ..cohort.roi_store import RoiStore
 from ..cohort.splits import LearningCohort
 from ..errors import TrainingError
-from ..models.bundle import BundleContents, file_hash, write_bundle
+from ..models.bundle import Bundle, BundleContents, file_hash, write_bundle
 from ..models.bundle_parts import CaseIndex, TaskPrompts
 from ..models.encoder import RenalEncoder
-from ..models.manifest import Architecture, BundleManifest, Preprocessing, Risk, Task
+from ..models.manifest import MANIFEST_FILE, Architecture, BundleManifest, Preprocessing, Risk, Task
 from ..models.text_encoder import load_text_encoder
 from ..models.text_features import FEATURES_FILE, read_text_features
 from ..text.prompts import zero_shot_prompts
@@ -34,12 +34,16 @@ from .text_stages import folder_hash
 
 @dataclass(frozen=True, eq=False)
 class _Heads:
-    """Heads of a multi-task run, with their own encoder where they were not trained on the run's frozen one."""
+    """Heads of a multi-task run or bundle, with their own encoders where they do not share the run's.
+
+    ``words``: what a bundle says of its training data.
+    """
 
     tasks: tuple[Task, ...] = ()
     risk: Risk | None = None
     heads: Mapping[str, nn.Module] = field(default_factory=dict)
     encoders: Mapping[str, RenalEncoder] = field(default_factory=dict)
+    words: str = ""
 
 
 def export_alignment(
@@ -68,8 +72,9 @@ def export_alignment(
         text_encoder: Checkpoint folder that made them.
         out: Folder of the bundle.
         words: Name, version and what else a person says.
-        heads: Multi-task run whose tasks are added. Where it was trained with ``freeze_encoder`` on this run, or this
-            run with ``freeze_encoder`` on it, its heads share the encoder; else each task takes its own along.
+        heads: Multi-task run whose tasks are added, or the bundle that this run was trained on with ``freeze_encoder``.
+            Where either was trained with ``freeze_encoder`` on the other the tasks share the encoder; else each takes
+            that of ``heads`` along.
         overwrite: Whether an older bundle there is replaced.
         progress: Told of every batch.
 
@@ -93,7 +98,12 @@ def export_alignment(
     load_trained_state(model, content["model"])
     round_to_half(model)
     encoder = model.encoder.eval()
-    added = _added(heads, run, encoder, configuration.freeze_encoder, cohort, store, progress) if heads else _Heads()
+    if heads is None:
+        added = _Heads()
+    elif (heads / MANIFEST_FILE).is_file():
+        added = _of_bundle(heads, run, configuration.freeze_encoder)
+    else:
+        added = _added(heads, run, encoder, configuration.freeze_encoder, cohort, store, progress)
     learnt = _read_cohort(encoder, {}, cohort, store, configuration.batch_size, progress)
     statistics, rule = learnt.outliers()
     manifest = BundleManifest(
@@ -111,7 +121,7 @@ def export_alignment(
         phantom_trained=words.phantom,
         intended_use=words.intended_use,
         licence=words.licence,
-        training_data=f"{words.training_data} {numbers(cohort)} Aligned with their reports.",
+        training_data=f"{added.words}{words.training_data} {numbers(cohort)} Aligned with their reports.",
         training_groups=tuple(sorted(sources.groups)),
     )
     contents = BundleContents(
@@ -193,11 +203,24 @@ def _added(
     )
 
 
+def _of_bundle(folder: Path, run: Path, frozen: bool) -> _Heads:
+    """The tasks of the bundle whose encoder the run left as it was."""
+    bundle = Bundle.load(folder)
+    if not frozen or bundle.manifest.fusion != "random-phase":
+        raise TrainingError(
+            f"The heads of {folder.name} are of another encoder than that of {run.name}; align with freeze_encoder on "
+            "a bundle that was fine-tuned on random phases."
+        )
+    words = f"{bundle.manifest.training_data} Image-text space: "
+    return _Heads(bundle.manifest.tasks, bundle.manifest.risk, bundle.heads, bundle.task_encoders, words)
+
+
 def _take_frozen(model: AlignmentModel, source: Path | None, run: Path, origin: str) -> None:
     """The encoder that the run did not change, from the run that it started from."""
     if source is None or not origin.endswith(start_from(model.encoder, source)):
         raise TrainingError(
-            f"The run {run.name} left the encoder of another run as it was; give that multi-task run with --heads."
+            f"The run {run.name} left the encoder that it started from as it was; give that multi-task run or bundle "
+            "with --heads."
         )
 
 
