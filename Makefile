@@ -21,7 +21,7 @@ MUTANTS ?= 1200
 SEED ?= 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: demo workstation test lint fuzz bench bundle clean setup
+.PHONY: demo workstation test lint fuzz bench bundle ladder ladder-texts clean setup
 .NOTPARALLEL:
 
 setup: $(READY)
@@ -94,16 +94,16 @@ bundle: $(READY)
 	$(BIN)/renalclip cohort rois --cohort runs/learn/split.csv --out runs/learn.rois
 	test -d runs/geometry || $(BIN)/renalclip train multitask --preset phantom-demo-geometry $(LEARN) --out runs/geometry
 	test -d runs/demo || $(BIN)/renalclip train multitask --preset phantom-demo --initial runs/geometry $(LEARN) --out runs/demo
-	test -d runs/demo-mntp || $(BIN)/renalclip train mntp --preset phantom-mntp --cohort runs/learn/split.csv --out runs/demo-mntp
-	test -d runs/demo-simcse || $(BIN)/renalclip train simcse --preset phantom-simcse --cohort runs/learn/split.csv \
-	  --base runs/demo-mntp/encoder --out runs/demo-simcse
-	$(BIN)/renalclip train text-features --encoder runs/demo-simcse/encoder --cohort runs/learn/split.csv --out runs/demo-texts
-	test -d runs/demo-clip || $(BIN)/renalclip train clip --preset phantom-demo-clip --initial runs/demo $(LEARN) \
-	  --texts runs/demo-texts --out runs/demo-clip
-	$(BIN)/renalclip bundle export --run runs/demo-clip --heads runs/demo $(LEARN) --texts runs/demo-texts \
-	  --text-encoder runs/demo-simcse/encoder --out runs/demo.bundle --overwrite --name phantom-demo --version 1.1 --phantom \
-	  --training-data "Digital renal phantoms (renalclip phantom cohort, internal site, seed 1), four phases."
-	$(BIN)/renalclip bundle assemble --bundle runs/demo.bundle --segmentation runs/segment/model7 \
+	$(BIN)/renalclip bundle export --run runs/demo $(LEARN) --out runs/demo.bundle --overwrite --name phantom-demo --version 1.0 \
+	  --phantom --training-data "Digital renal phantoms (renalclip phantom cohort, internal site, seed 1), four phases."
+	@# the image-text space: reports and text features of the ladder, regions of the paper's size
+	test -d runs/demo-clip || { $(MAKE) ladder-texts && \
+	  $(BIN)/renalclip cohort rois $(TABLE) --out $(LADDER)/learn-paper.rois --processes $(LADDER_PROCESSES) && \
+	  $(BIN)/renalclip train clip --preset phantom-demo-clip --initial runs/demo.bundle $(ALIGNED) --out runs/demo-clip; }
+	$(BIN)/renalclip bundle export --run runs/demo-clip --heads runs/demo.bundle $(ALIGNED) \
+	  --text-encoder $(LADDER)/simcse/encoder --out runs/demo-aligned.bundle --overwrite --name phantom-demo --version 1.1 \
+	  --phantom --training-data "Digital renal phantoms (renalclip phantom cohort, internal site, seed 21), mixed phases."
+	$(BIN)/renalclip bundle assemble --bundle runs/demo-aligned.bundle --segmentation runs/segment/model7 \
 	  --out Resources/bundles/phantom-demo --overwrite
 
 # Every command goes on where it was broken off, and leaves finished work as it is.
@@ -115,6 +115,7 @@ PHANTOMS = $(BIN)/renalclip phantom cohort --phases mixed --in-plane-mm 1.25 --l
 ROIS = $(BIN)/renalclip cohort rois --input-mm 96 96 120 --processes $(LADDER_PROCESSES)
 TABLE := --cohort $(LADDER)/split.csv
 TRAINED := $(TABLE) --rois $(LADDER)/learn.rois
+ALIGNED = $(TABLE) --rois $(LADDER)/learn-paper.rois --texts $(LADDER)/texts-simcse-learn
 HELD_OUT := --cohort $(LADDER)/internal/cohort.csv $(LADDER)/external/cohort.csv --rois $(LADDER)/internal.rois $(LADDER)/external.rois
 LADDER_TEXTS = $(foreach part,learn internal external,$(BIN)/renalclip train text-features --encoder $(LADDER)/$(1)/encoder \
 	  --cohort $(if $(filter learn,$(part)),$(LADDER)/split.csv,$(LADDER)/$(part)/cohort.csv) --out $(LADDER)/texts-$(1)-$(part) &&) true
@@ -128,20 +129,22 @@ define ladder_clip
 	$(BIN)/renalclip evaluate alignment --bundle $(LADDER)/$(1).bundle $(HELD_OUT) \
 	  --texts $(LADDER)/texts-$(3)-internal $(LADDER)/texts-$(3)-external --out $(LADDER)/scores-$(1)
 endef
-ladder: $(READY)
+ladder-texts: $(READY)
 	$(PHANTOMS) --patients $(LADDER_PATIENTS) --seed 21 --out $(LADDER)/learn
 	$(PHANTOMS) --patients $(LADDER_HELD_OUT) --seed 2101 --split test --out $(LADDER)/internal
 	$(PHANTOMS) --patients $(LADDER_HELD_OUT) --seed 2102 --split test --centre external --out $(LADDER)/external
 	$(BIN)/renalclip cohort split --cohort $(LADDER)/learn/cohort.csv --out $(LADDER)/split.csv --fractions 0.8333 0.1667 0 --seed 21
+	$(BIN)/renalclip train mntp --resume --preset phantom-mntp $(TABLE) --out $(LADDER)/mntp
+	$(BIN)/renalclip train simcse --resume --preset phantom-simcse $(TABLE) --base $(LADDER)/mntp/encoder --out $(LADDER)/simcse
+	$(call LADDER_TEXTS,simcse)
+
+ladder: ladder-texts
 	$(ROIS) --cohort $(LADDER)/split.csv --out $(LADDER)/learn.rois
 	$(ROIS) --cohort $(LADDER)/internal/cohort.csv --out $(LADDER)/internal.rois
 	$(ROIS) --cohort $(LADDER)/external/cohort.csv --out $(LADDER)/external.rois
 	$(BIN)/renalclip train image --resume --preset phantom-image $(TRAINED) --out $(LADDER)/image
-	$(BIN)/renalclip train mntp --resume --preset phantom-mntp $(TABLE) --out $(LADDER)/mntp
-	$(BIN)/renalclip train simcse --resume --preset phantom-simcse $(TABLE) --base $(LADDER)/mntp/encoder --out $(LADDER)/simcse
 	$(BIN)/renalclip train simcse --resume --preset phantom-simcse-wording $(TABLE) --base $(LADDER)/mntp/encoder --out $(LADDER)/wording
 	$(BIN)/renalclip train mntp --resume --preset phantom-mntp-bert $(TABLE) --out $(LADDER)/bert
-	$(call LADDER_TEXTS,simcse)
 	$(call LADDER_TEXTS,wording)
 	$(call LADDER_TEXTS,bert)
 	$(call ladder_clip,clip,phantom-clip,simcse,--initial $(LADDER)/image)
