@@ -89,7 +89,8 @@ class _Evaluate:
         line = ProgressLine()
         warnings = tell([*warnings, *shared_between(cohorts, self.split)])
         result = evaluate_study(data, progress=line)
-        names = list(dict.fromkeys([*data.models, *(model for _, model in data.reports)]))
+        others = (*(model for _, model in data.reports), *(item.model for item in data.alignment if item.model))
+        names = list(dict.fromkeys([*data.models, *others]))
         title = self.title or f"{', '.join(names[:4]) or 'Retrieval and zero-shot reading'} on {', '.join(cohorts)}"
         facts = (
             ("Split", self.split),
@@ -140,8 +141,8 @@ class EvaluatePaper(_Evaluate):
     """Run the paper's protocol on cohorts: read every case with bundles or runs, then all tables and figures.
 
     Reads the evaluated split and the validation split (for thresholds) with late fusion over A, AV, NAV, NAVD, all
-    phases, and one phase; models that were trained on one phase read one. The first bundle with an image-text space is
-    read zero-shot, and retrieves where --texts are given. Other models' predictions and reports can be added as tables.
+    phases, and one phase; models that were trained on one phase read one. Every bundle with an image-text space is read
+    zero-shot, and retrieves where --texts are given. Other models' predictions and reports can be added as tables.
     """
 
     name: ClassVar[str] = "evaluate paper"
@@ -160,7 +161,13 @@ class EvaluatePaper(_Evaluate):
         )
         parser.add_argument("--rois", type=Path, nargs="+", required=True, metavar="STORE", help="ROI store per cohort")
         parser.add_argument(
-            "--texts", type=Path, nargs="+", default=[], metavar="STORE", help="text features per cohort, for retrieval"
+            "--texts",
+            type=Path,
+            nargs="+",
+            default=[],
+            metavar="STORE",
+            help="text features per cohort, for retrieval; bundles that were aligned with different text encoders need "
+            "a set each: those of all cohorts for the first bundle with an image-text space, then for the next",
         )
         parser.add_argument("--gallery", type=int, default=200, metavar="N", help="kidneys to retrieve (default 200)")
         _add_shared(parser)
@@ -171,18 +178,31 @@ class EvaluatePaper(_Evaluate):
         from ..protocol.held_out import met_again
 
         self.check()
-        if len(self.cohort) != len(self.rois) or (self.texts and len(self.texts) != len(self.cohort)):
+        if len(self.cohort) != len(self.rois) or len(self.texts) % len(self.cohort):
             raise ConfigurationError(
                 f"Every cohort needs its ROI store and, for retrieval, its text features; given are {len(self.cohort)} "
                 f"cohorts, {len(self.rois)} stores and {len(self.texts)} text features."
             )
         if not (self.bundle or self.run_folder):
             raise ConfigurationError("Give --bundle or --run; tables alone are evaluated by evaluate predictions.")
+        self._check_texts()
         cohorts = read_cohorts(self.cohort)
         readers = self._readers()
         warnings = met_again({reader.name: reader.groups for reader in readers}, cohorts, self.split)
         predictions = self._predictions(cohorts, readers)
         self.evaluate(cohorts, predictions, self._alignment(cohorts), self._uses(), warnings)
+
+    def _check_texts(self) -> None:
+        from ..errors import ConfigurationError
+        from ..models.manifest import read_manifest
+
+        aligned = sum(read_manifest(path).prompts for path in self.bundle)
+        sets = len(self.texts) // len(self.cohort)
+        if sets not in (0, 1, aligned):
+            raise ConfigurationError(
+                f"Text features are given for {sets} bundles, but {aligned} have an image-text space; give one set for "
+                "all of them, or one each."
+            )
 
     def _uses(self) -> list[tuple[str, str]]:
         from ..models.bundle import Bundle
@@ -221,16 +241,19 @@ class EvaluatePaper(_Evaluate):
         from ..protocol.alignment_scores import score_alignment
 
         bundles = [bundle for bundle in map(Bundle.load, self.bundle) if bundle.prompts is not None]
+        sets = len(self.texts) // len(cohorts)
         found: list[AlignmentScore] = []
         line = ProgressLine()
-        for place, (name, rows) in enumerate(cohorts.items()):
-            chosen = [row for row in rows if row.split == self.split]
-            for bundle in bundles[:1] if chosen else ():
-                texts = read_text_features(self.texts[place]) if self.texts else None
-                found += score_alignment(
-                    bundle, name, chosen, RoiStore(self.rois[place]), texts,
-                    gallery=self.gallery, seed=self.seed, progress=line,
-                )  # fmt: skip
+        for number, bundle in enumerate(bundles):
+            first = number * len(cohorts) if sets > 1 else 0
+            for place, (name, rows) in enumerate(cohorts.items()):
+                chosen = [row for row in rows if row.split == self.split]
+                if chosen:
+                    texts = read_text_features(self.texts[first + place]) if sets else None
+                    found += score_alignment(
+                        bundle, name, chosen, RoiStore(self.rois[place]), texts,
+                        gallery=self.gallery, seed=self.seed, progress=line,
+                    )  # fmt: skip
         line(1.0, "")
         return found
 

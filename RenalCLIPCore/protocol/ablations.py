@@ -265,9 +265,7 @@ def _fraction_figures(data: StudyData, scores: Sequence[FractionScore]) -> list[
                 if points:
                     table = np.array([(i.fraction, i.mean, np.nan_to_num(i.deviation)) for i in points])
                     lines[model] = (table[:, 0], table[:, 1], table[:, 2])
-            zero_shot = [s for s in data.alignment if (s.cohort, s.what) == (cohort, task) and "maximum" in s.measure]
-            levels = {"zero-shot, maximum similarity": zero_shot[0].value} if zero_shot else {}
-            levels |= _oracle_level(data, task, cohort)
+            levels = _zero_shot_levels(data, task, cohort) | _oracle_level(data, task, cohort)
             panels.append(EfficiencyPanel(cohort, main_measure(task), lines, levels))
         caption = (
             f"{task_words(task)}: {main_measure(task)} over the share of labelled training cases; mean and one "
@@ -275,6 +273,13 @@ def _fraction_figures(data: StudyData, scores: Sequence[FractionScore]) -> list[
         )
         figures.append(EvidenceFigure(f"{task}-label-efficiency", caption, efficiency_figure(panels)))
     return figures
+
+
+def _zero_shot_levels(data: StudyData, task: str, cohort: str) -> dict[str, float]:
+    """Zero-shot reading by maximum similarity, of every model that reads so."""
+    found = [s for s in data.alignment if (s.cohort, s.what) == (cohort, task) and "maximum" in s.measure]
+    words = "zero-shot, maximum similarity"
+    return {f"{item.model}, {words}" if len(found) > 1 else words: item.value for item in found}
 
 
 def _oracle_level(data: StudyData, task: str, cohort: str) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ class AlignmentScore:
         low: Lower end of the 95 % interval.
         high: Upper end.
         reference: Chance for retrieval, the oracle's AUROC for a reading; NaN where there is none.
+        model: Name and version of the bundle, or empty.
     """
 
     cohort: str
@@ -54,6 +55,7 @@ class AlignmentScore:
     low: float
     high: float
     reference: float
+    model: str = ""
 
 
 def score_alignment(
@@ -81,7 +83,7 @@ def score_alignment(
 
     Raises:
         BundleError: The bundle has no image-text space.
-        CohortError: There are no rows, or rows without text features.
+        CohortError: There are no rows, rows without text features, or features of another text encoder's size.
     """
     from .case_embeddings import read_cases
 
@@ -90,6 +92,12 @@ def score_alignment(
     features = texts.features if texts else None
     if not rows or (features is not None and any(row.case_id not in features for row in rows)):
         raise CohortError(f"The cohort {cohort!r} has no rows of the split, or rows without text features.")
+    model = f"{bundle.manifest.name} {bundle.manifest.version}"
+    if texts is not None and texts.embedding_dim != bundle.encoder.embedding_dim:
+        raise CohortError(
+            f"The text features of {cohort!r} have {texts.embedding_dim} values, but {model} was aligned with features "
+            f"of {bundle.encoder.embedding_dim}; give those of its own text encoder."
+        )
     _, images = read_cases(bundle.encoder, rows, store, progress=progress)
     scores: list[AlignmentScore] = []
     if features is not None:
@@ -98,7 +106,7 @@ def score_alignment(
         scores += score_retrieval(cohort, images[chosen], reports, [rows[place].patient for place in chosen], seed=seed)
     for task, prompts in bundle.prompts.items():
         scores += score_zero_shot(cohort, task, prompts, images, rows, seed=seed)
-    return scores
+    return [replace(score, model=model) for score in scores]
 
 
 def read_alignment(path: Path) -> list[AlignmentScore]:
@@ -111,7 +119,7 @@ def read_alignment(path: Path) -> list[AlignmentScore]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            if list(reader.fieldnames or ()) != names:
+            if list(reader.fieldnames or ()) not in (names, names[:-1]):  # before there were several models
                 raise CohortError(
                     f"{path.name} is no table of retrieval and zero-shot scores; evaluate alignment writes one."
                 )
@@ -121,7 +129,11 @@ def read_alignment(path: Path) -> list[AlignmentScore]:
                     line["what"],
                     line["measure"],
                     int(line["cases"]),
-                    *(float(line[name]) for name in names[4:]),
+                    float(line["value"]),
+                    float(line["low"]),
+                    float(line["high"]),
+                    float(line["reference"]),
+                    line.get("model", ""),
                 )
                 for line in reader
             ]
@@ -233,17 +245,16 @@ def write_alignment(scores: Sequence[AlignmentScore], folder: Path, title: str) 
 
 
 def to_markdown(scores: Sequence[AlignmentScore], title: str) -> str:
-    """One table with a row per figure."""
-    lines = [
-        f"# {title}",
-        "",
-        "| cohort | what | measure | cases | value (95 % interval) | chance or oracle | ratio |",
-        "|" + " --- |" * 7,
-    ]
+    """One table with a row per figure; with a column for the models where there are several."""
+    several = len({s.model for s in scores}) > 1
+    head = [*(["model"] if several else []), "cohort", "what", "measure", "cases", "value (95 % interval)",
+            "chance or oracle", "ratio"]  # fmt: skip
+    lines = [f"# {title}", "", f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for s in scores:
         known = np.isfinite(s.reference) and s.reference > 0
         reference, ratio = (f"{s.reference:.3f}", f"{s.value / s.reference:.2f}") if known else ("-", "-")
-        cells = (s.cohort, s.what, s.measure, s.cases, f"{s.value:.3f} ({s.low:.3f} to {s.high:.3f})", reference, ratio)
+        value = f"{s.value:.3f} ({s.low:.3f} to {s.high:.3f})"
+        cells = (*([s.model] if several else []), s.cohort, s.what, s.measure, s.cases, value, reference, ratio)
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
     lines += ["", "Retrieval beside chance; readings beside the oracle, which knows the phantom's hidden attributes."]
     return "\n".join(lines) + "\n"

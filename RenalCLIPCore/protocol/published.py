@@ -111,7 +111,7 @@ def _ours(data: StudyData, cells: Sequence[CellScore]) -> list[tuple[str, str, s
         for score in language_scores(data, cohort, name, pairs) if name == model else []:
             value: Interval | None = score.value
             found.append((cohort, "report", score.measure, interval_words(value), value.value if value else None))
-    for item in data.alignment:
+    for item in (item for item in data.alignment if item.model in ("", model)):
         task = item.what if item.what == "retrieval" else f"zero-shot {item.what}"
         words = f"{item.value:.3f} ({item.low:.3f} to {item.high:.3f})"
         found.append((item.cohort, task, item.measure, words, item.value))

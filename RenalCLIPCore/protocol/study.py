@@ -141,12 +141,17 @@ def _summary(data: StudyData, cells: Sequence[CellScore]) -> Section:
 
 
 def _alignment_table(name: str, title: str, scores: Sequence[AlignmentScore], reference: str) -> EvidenceTable:
+    orders = [list(dict.fromkeys(getattr(s, part) for s in scores)) for part in ("cohort", "what", "measure")]
+    # the models of one figure below one another
+    scores = sorted(
+        scores, key=lambda s: [o.index(v) for o, v in zip(orders, (s.cohort, s.what, s.measure), strict=True)]
+    )
     rows = [
-        (s.cohort, "-" if s.what == "retrieval" else task_words(s.what), s.measure, str(s.cases),
+        (s.cohort, "-" if s.what == "retrieval" else task_words(s.what), s.measure, s.model or "-", str(s.cases),
          range_words(s.value, s.low, s.high), "-" if s.reference != s.reference else f"{s.reference:.3f}")
         for s in scores
     ]  # fmt: skip
-    columns = ("cohort", "what", "measure", "cases", "value", "low", "high", reference.lower())
-    records = [(s.cohort, s.what, s.measure, s.cases, s.value, s.low, s.high, s.reference) for s in scores]
-    return EvidenceTable(name, title, ("Cohort", "Task", "Measure", "Cases", "Value (95 % interval)", reference),
-                         tuple(rows), columns, tuple(records))  # fmt: skip
+    columns = ("cohort", "what", "measure", "model", "cases", "value", "low", "high", reference.lower())
+    records = [(s.cohort, s.what, s.measure, s.model, s.cases, s.value, s.low, s.high, s.reference) for s in scores]
+    head = ("Cohort", "Task", "Measure", "Model", "Cases", "Value (95 % interval)", reference)
+    return EvidenceTable(name, title, head, tuple(rows), columns, tuple(records))

@@ -73,7 +73,8 @@ def subgroup_section(data: StudyData) -> Section:
         found = subgroup_scores(data, task)
         if len(found) > 1:
             tables.append(_table(data, task, found))
-            figures.append(_figure(data, task, found))
+            if len(found[0][2].rows) >= FEWEST:  # the whole; of fewer nothing can be drawn
+                figures.append(_figure(data, task, found))
     words = (f"The model {data.models[0]} on the cases of all evaluated cohorts together. Subgroups are not adjusted "
              f"for each other; groups under {FEWEST} cases are not measured.",)  # fmt: skip
     return Section("subgroups", "Subgroups", words, tuple(figures), tuple(tables))

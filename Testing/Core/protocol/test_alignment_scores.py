@@ -1,12 +1,24 @@
 """Scores of alignment and probes against cases that a reader can check."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from RenalCLIPCore.cohort.table import CohortRow
 from RenalCLIPCore.errors import CohortError
 from RenalCLIPCore.models.bundle_parts import TaskPrompts
-from RenalCLIPCore.protocol.alignment_scores import gallery_of, score_retrieval, score_zero_shot, to_markdown
+from RenalCLIPCore.protocol.alignment_scores import (
+    AlignmentScore,
+    gallery_of,
+    read_alignment,
+    score_alignment,
+    score_retrieval,
+    score_zero_shot,
+    to_markdown,
+    write_alignment,
+)
 from RenalCLIPCore.protocol.probe import probe_attributes
 
 
@@ -58,3 +70,26 @@ def test_a_probe_finds_what_the_features_hold_and_prefers_true_answers():
     assert (score.attribute, score.cases, score.answers) == ("first", 80, 3)
     assert score.trained > 0.99
     assert score.untrained < 0.7
+
+
+def test_tables_of_one_and_of_several_models_are_read_back(tmp_path):
+    scores = [
+        AlignmentScore("north", "malignancy", "AUROC, maximum similarity", 9, 0.7, 0.6, 0.8, 0.9, model)
+        for model in ("a 1", "b 1")
+    ]
+    assert "| b 1 | north |" in write_alignment(scores, tmp_path, "t")
+    assert read_alignment(tmp_path / "alignment.csv") == scores
+    lines = (tmp_path / "alignment.csv").read_text().splitlines()
+    older = "\n".join(line.rpartition(",")[0] for line in lines[:2]) + "\n"
+    (tmp_path / "older.csv").write_text(older)
+    assert read_alignment(tmp_path / "older.csv") == [replace(scores[0], model="")]
+    assert "| model |" not in to_markdown(scores[:1], "t")
+
+
+def test_features_of_another_text_encoder_are_refused():
+    bundle = SimpleNamespace(
+        prompts={}, manifest=SimpleNamespace(name="a", version="1"), encoder=SimpleNamespace(embedding_dim=8)
+    )
+    texts = SimpleNamespace(features={"p0-left": np.zeros((1, 4))}, embedding_dim=4)
+    with pytest.raises(CohortError, match="have 4 values, but a 1 was aligned with features of 8"):
+        score_alignment(bundle, "north", [row(0)], None, texts)
