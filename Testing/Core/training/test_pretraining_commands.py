@@ -130,16 +130,25 @@ def test_alignment_on_a_frozen_encoder_leaves_a_multitask_runs_heads_what_they_a
     export = ("bundle", "export", "--run", folder / "frozen", *cohort, *texts, *words, "--out", folder / "both")
     capsys.readouterr()
     assert run(*export) == 2
-    assert "give that multi-task run with --heads" in capsys.readouterr().err
+    assert "give that multi-task run or bundle" in capsys.readouterr().err
     assert run(*export, "--heads", folder / "multitask") == 2
-    assert "another encoder" in capsys.readouterr().err
+    assert "has only heads" in capsys.readouterr().err
     assert run(*export, "--heads", folder / "tasks") == 0
     alone, both = Bundle.load(folder / "tasks-alone"), Bundle.load(folder / "both")
     assert not both.task_encoders
     assert {"malignancy", "rfs", "zero_shot", "neighbours"} <= set(both.capabilities)
+    assert run(*clip, "--initial", folder / "tasks-alone", "--out", folder / "on-bundle") == 0
+    onto = ("bundle", "export", "--run", folder / "on-bundle", *cohort, *texts, *words, "--out", folder / "added")
+    assert run(*onto, "--heads", folder / "tasks-alone") == 0
+    added = Bundle.load(folder / "added")
+    assert added.manifest.training_data.count("Toys.") == 2
     for task in ("malignancy", "rfs"):
-        one, two = (output(folder, bundle)[0].fused_logits(task) for bundle in (alone, both))
+        one, two, three = (output(folder, bundle)[0].fused_logits(task) for bundle in (alone, both, added))
         np.testing.assert_allclose(two, one, atol=1e-5)
+        np.testing.assert_allclose(three, one, atol=1e-5)
+    clip_on_its_own = ("bundle", "export", "--run", folder / "clip", *cohort, *texts, *words, "--out", folder / "not")
+    assert run(*clip_on_its_own, "--heads", folder / "tasks-alone") == 2
+    assert "are of another encoder" in capsys.readouterr().err
 
 
 def test_alignment_and_probes_are_scored_beside_their_references(ladder, capsys):
