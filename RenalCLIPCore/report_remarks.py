@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .exchange.html import ReportRemark
-from .inference.report_facts import CheckedSentence, check_review
+from .exchange.reader_statements import Written
+from .inference.report_facts import DRAFT, GIVEN, CheckedSentence, check_review
 from .review import CaseReview
 
 REMARKED = ("contradicted", "unsupported")
@@ -19,6 +20,16 @@ def report_remarks(review: CaseReview) -> dict[str, tuple[ReportRemark, ...]]:
         )
         for lesion in review.lesions
     }
+
+
+def written_sentences(review: CaseReview) -> Written:
+    """Sentences of a review's reports that a person wrote, with their authors; those of drafts are the program's."""
+    return [
+        (lesion.lesion_id, item.check.section, item.check.text, item.author)
+        for lesion in review.lesions
+        for item in check_review(review, lesion.lesion_id)
+        if item.author not in (DRAFT, GIVEN)
+    ]
 
 
 def fact_words(item: CheckedSentence) -> tuple[str, ...]:

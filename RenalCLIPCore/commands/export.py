@@ -56,7 +56,7 @@ class Export:
         from ..errors import ConfigurationError
         from ..exchange.export_case import open_review
         from ..exchange.exporting import Exporter, ExportOptions
-        from ..report_remarks import report_remarks
+        from ..report_remarks import report_remarks, written_sentences
 
         kinds = list(dict.fromkeys(self.to))
         if len(self.review) > 1 and kinds != ["csv"]:
@@ -66,7 +66,7 @@ class Export:
             self._write(self._table(cases))
             return
         options = ExportOptions(self.keep_identifiers, self.dicom, self.series, self._secret())
-        exporter = Exporter(cases[0], options, report_remarks)
+        exporter = Exporter(cases[0], options, report_remarks, written_sentences)
         files: dict[str, bytes] = {}
         for kind in kinds:
             files |= exporter.files(kind)

@@ -5,6 +5,7 @@ Numbers and classes are those of :func:`.lesion_values.lesion_values`, under the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
@@ -24,6 +25,7 @@ from .dicom_objects import (
 )
 from .dicom_source import any_values
 from .lesion_values import Category, Quantity, lesion_values
+from .reader_statements import Statement
 from .terminology import (
     ABNORMALITY,
     ANATOMY,
@@ -49,12 +51,15 @@ if TYPE_CHECKING:
 SERIES_DESCRIPTION = "RenalCLIP measurements"
 
 
-def report_object(case: DicomCase, masks: Segmentation | None) -> Comprehensive3DSR:
+def report_object(
+    case: DicomCase, masks: Segmentation | None, statements: Sequence[Statement] = ()
+) -> Comprehensive3DSR:
     """The review as a measurement report that names the source's images and the segments of the masks.
 
     Args:
         case: The record and its source.
         masks: The segmentation of the same export, which the groups refer to; None where nothing was segmented.
+        statements: What readers said; those of one reader about one lesion become a group with that reader as observer.
 
     Raises:
         InputError: There is neither a lesion nor a kidney to report on.
@@ -65,6 +70,7 @@ def report_object(case: DicomCase, masks: Segmentation | None) -> Comprehensive3
         images = evidence(case.source)
         groups = [_lesion_group(case, lesion, masks, images) for lesion in case.review.lesions]
         groups += _kidney_groups(case, masks)
+        groups += _reader_groups(case, statements, images) if groups else []
         if not groups:
             raise InputError("This review has neither a lesion nor a kidney, so there is nothing to report on.")
         content = MeasurementReport(
@@ -166,6 +172,53 @@ def _kidney_groups(case: DicomCase, masks: Segmentation | None) -> list[Any]:
             )
         )
     return groups
+
+
+def _reader_groups(case: DicomCase, statements: Sequence[Statement], images: list[Any]) -> list[Any]:
+    """What readers said, by lesion and reader; each group names its reader as a person observer (TID 1003)."""
+    pairs = dict.fromkeys((item.lesion_id, item.by) for item in statements)
+    return [
+        _reader_group(case, lesion, by, [one for one in statements if (one.lesion_id, one.by) == (lesion, by)], images)
+        for lesion, by in pairs
+    ]
+
+
+def _reader_group(case: DicomCase, lesion_id: str, by: str, said: Sequence[Statement], images: list[Any]) -> Any:
+    from highdicom.sr import (
+        MeasurementsAndQualitativeEvaluations,
+        ObserverContext,
+        PersonObserverIdentifyingAttributes,
+        QualitativeEvaluation,
+        RelationshipTypeValues,
+        SourceImageForMeasurementGroup,
+        TextContentItem,
+        TrackingIdentifier,
+    )
+    from pydicom.sr.codedict import codes
+
+    name = lesion_id or "study"
+    lesion = next((one for one in case.review.lesions if one.lesion_id == lesion_id), None)
+    kind = LESION_KINDS.get(lesion.label if lesion else "", LESION_KINDS["point"])
+    codes_said = [(item.name, item.value) for item in said if item.value is not None]
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(case.tracking_uid(name), case.tracking_id(name)),
+        finding_type=coded(kind),
+        qualitative_evaluations=[QualitativeEvaluation(coded(title), coded(value)) for title, value in codes_said],
+        source_images=[SourceImageForMeasurementGroup.from_source_image(images[len(images) // 2])],
+    )
+    content = group[0].ContentSequence
+    person = PersonObserverIdentifyingAttributes(name=_person(by))
+    content.extend(ObserverContext(observer_type=codes.DCM.Person, observer_identifying_attributes=person))
+    texts = [(coded(item.name), item.words) for item in said if item.value is None]
+    texts += [(codes.DCM.Comment, f"{item.about}: {item.comment}") for item in said if item.comment]
+    for title, text in texts:
+        content.append(TextContentItem(title, text, relationship_type=RelationshipTypeValues.CONTAINS))
+    return group
+
+
+def _person(name: str) -> str:
+    """A reader's name as a person name: without what separates the parts of one, 64 characters at most."""
+    return meaning(name.replace("^", " ").replace("=", " ")) or "reader"
 
 
 def _segment(case: DicomCase, masks: Segmentation, number: int) -> Any:

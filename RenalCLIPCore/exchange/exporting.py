@@ -19,6 +19,7 @@ from .export_case import ExportCase, PartMap, part_map
 from .fhir_bundle import fhir_bundle, fhir_json
 from .html import ReportChecks
 from .lesion_table import lesion_table
+from .reader_statements import Statement, Writers, reader_statements
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation
@@ -58,11 +59,13 @@ class Exporter:
         case: The opened review.
         options: As in :class:`ExportOptions`.
         remarks: What a check of the reports has to say of a review, for the PDF; nothing is said when None.
+        writers: Who wrote which sentence of a review's reports, for the reader's statements; none are told when None.
     """
 
     case: ExportCase
     options: ExportOptions
     remarks: Callable[[CaseReview], ReportChecks] | None = None
+    writers: Writers | None = None
     warnings: list[str] = field(default_factory=list)
 
     def files(self, kind: str) -> dict[str, bytes]:
@@ -136,6 +139,11 @@ class Exporter:
 
         return segmentation_object(self.dicom)
 
+    @cached_property
+    def statements(self) -> tuple[Statement, ...]:
+        """What readers said, as it is exported."""
+        return reader_statements(self.review, self.writers(self.review) if self.writers else ())
+
     @property
     def masks(self) -> Segmentation | None:
         """The DICOM segmentation, None where nothing was segmented."""
@@ -144,17 +152,17 @@ class Exporter:
     def _report(self) -> bytes:
         from .dicom_report import report_object
 
-        return encoded(report_object(self.dicom, self.masks))
+        return encoded(report_object(self.dicom, self.masks, self.statements))
 
     def _fhir(self, release: str) -> bytes:
         if self.source is None:
-            return self._text(fhir_json(fhir_bundle(self.review, release)))
+            return self._text(fhir_json(fhir_bundle(self.review, release, statements=self.statements)))
         masks, segments = self.masks, {}
         if masks is not None and self.parts is not None:
             for number, part in enumerate(self.parts.parts, 1):
                 if part.lesion is not None:
                     segments[part.lesion.lesion_id] = (str(masks.SOPClassUID), str(masks.SOPInstanceUID), number)
-        return self._text(fhir_json(fhir_bundle(self.review, release, self.dicom.source, segments)))
+        return self._text(fhir_json(fhir_bundle(self.review, release, self.dicom.source, segments, self.statements)))
 
     def _pdf(self) -> bytes:
         from .pdf import review_pdf

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from .deidentification import made_uid
 from .dicom_source import DicomSource
 from .lesion_values import Category, Quantity, lesion_values
 from .page import missing_parts
+from .reader_statements import CENTRE, Statement
 from .terminology import (
     FHIR_REPORT,
     FHIR_SYSTEMS,
@@ -51,6 +53,8 @@ class _Writer:
     release: str
     segments: dict[str, tuple[str, str, int]]
     entries: list[Resource] = field(default_factory=list)
+    values: dict[tuple[str, str], str] = field(default_factory=dict)
+    readers: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, resource: Resource) -> str:
         """Add a resource without its empty parts; returns its reference."""
@@ -64,6 +68,7 @@ def fhir_bundle(
     release: str = "R5",
     source: DicomSource | None = None,
     segments: dict[str, tuple[str, str, int]] | None = None,
+    statements: Sequence[Statement] = (),
 ) -> Resource:
     """The bundle as JSON-ready dicts.
 
@@ -72,6 +77,7 @@ def fhir_bundle(
         release: A key of :data:`RELEASES`.
         source: The DICOM series it was made from; without one no images are named.
         segments: By lesion id: class UID and instance UID of the DICOM segmentation, and the segment's number.
+        statements: What readers said; each becomes an Observation of its own with the reader as performer.
 
     Raises:
         ConfigurationError: Another release.
@@ -84,6 +90,7 @@ def fhir_bundle(
     images = _images(writer, patient)
     results = [_kidney(writer, patient, devices[-1], side, volume, images) for side, volume in _kidney_volumes(review)]
     results += [_lesion(writer, patient, devices[0], lesion, images) for lesion in review.lesions]
+    results += [_statement(writer, patient, number, item) for number, item in enumerate(statements, 1)]
     writer.add("report", _report(writer, patient, results, images))
     bundle = {
         "resourceType": "Bundle",
@@ -266,6 +273,7 @@ def _lesion(writer: _Writer, patient: str, device: str, lesion: LesionReview, im
         resource = _observation(writer, patient, device, codeable(concept(item.key, item.name), item.name), site)
         resource |= _value(item)
         members.append(writer.add(f"{lesion.lesion_id} {item.key}", resource))
+        writer.values[lesion.lesion_id, item.key] = members[-1]
     kind = LESION_KINDS.get(lesion.label, LESION_KINDS["point"])
     code = Concept(LOCAL, "lesion", "Renal lesion")
     group = _observation(writer, patient, device, codeable(code), site)
@@ -277,6 +285,34 @@ def _lesion(writer: _Writer, patient: str, device: str, lesion: LesionReview, im
     notes += [f"Not there: {names}. {reason}" for names, reason in missing_parts(lesion)]
     group["note"] = [{"text": note} for note in notes]
     return writer.add(f"lesion {lesion.lesion_id}", group)
+
+
+def _statement(writer: _Writer, patient: str, number: int, item: Statement) -> str:
+    """What a reader said: nothing of the program's Observations is changed by it."""
+    value = item.value
+    about = [url for (lesion, key), url in writer.values.items() if lesion == item.lesion_id and item.judges(key)]
+    resource: Resource = {
+        "resourceType": "Observation",
+        "status": "final",
+        "category": [{"coding": [{"system": _CATEGORY, "code": "imaging", "display": "Imaging"}]}],
+        "code": codeable(item.name),
+        "subject": {"reference": patient},
+        "effectiveDateTime": instant(item.at),
+        "performer": [{"reference": _reader(writer, item.by)}],
+        "identifier": [{"system": "urn:renalclip:lesion", "value": item.lesion_id}] if item.lesion_id else [],
+        "valueString": item.words if value is None else None,
+        "valueCodeableConcept": codeable(value, item.words) if value is not None else None,
+        "note": [{"text": item.comment}] if item.comment else [],
+        "derivedFrom": [{"reference": url} for url in about] if item.kind != CENTRE else [],
+    }
+    return writer.add(f"statement {number}", resource)
+
+
+def _reader(writer: _Writer, name: str) -> str:
+    if name not in writer.readers:
+        resource = {"resourceType": "Practitioner", "name": [{"text": name}]}
+        writer.readers[name] = writer.add(f"reader {len(writer.readers) + 1}", resource)
+    return writer.readers[name]
 
 
 def _value(item: Quantity | Category) -> Resource:

@@ -28,7 +28,7 @@ _SURE = (0.35, 0.65)
 # Rise over the unenhanced phase in HU that each degree may go with: none, mild, moderate, marked, uneven, of the wall.
 _RISES = ((-1e9, 25.0), (8.0, 65.0), (30.0, 110.0), (60.0, 1e9), (10.0, 1e9), (-1e9, 60.0))
 _ARTERIAL_RISES = ((-1e9, 30.0), (5.0, 80.0), (45.0, 1e9))
-_DRAFT = "draft"
+DRAFT = "draft"  # author of what the program drafted
 GIVEN = "given"  # source of a report that is none of the review's own
 
 
@@ -53,7 +53,7 @@ def check_review(review: CaseReview, lesion_id: str = "") -> tuple[CheckedSenten
         section: _authors(review, f"/lesions/{number}/report/{section}", text)
         for section, text in (("findings", report.findings), ("impression", report.impression))
     }
-    default = report.source if report.source == GIVEN else _DRAFT
+    default = report.source if report.source == GIVEN else DRAFT
     return tuple(CheckedSentence(check, authors[check.section].get(check.text, default)) for check in checks)
 
 
