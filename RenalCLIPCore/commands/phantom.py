@@ -117,7 +117,11 @@ class PhantomCohort:
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("--patients", type=int, required=True, help="number of patients")
-        parser.add_argument("--centre", default="internal", help="internal or external: scanner and timing habits")
+        parser.add_argument(
+            "--centre",
+            default="internal",
+            help="internal (default), external or other: habits of scanner and timing; other has its own case mix too",
+        )
         parser.add_argument("--seed", type=int, required=True, help="seed of the cohort")
         parser.add_argument("--split", default="training", help="training, validation or test (default: training)")
         parser.add_argument("--out", type=Path, required=True, help="folder of the cohort")

@@ -48,7 +48,7 @@ class ReportEvaluate:
         """Declare the arguments."""
         parser.add_argument("--patients", type=int, default=300, help="number of phantom patients (default: 300)")
         parser.add_argument("--seed", type=int, required=True, help="seed, as of renalclip phantom cohort")
-        parser.add_argument("--centre", default="internal", help="internal or external (default: internal)")
+        parser.add_argument("--centre", default="internal", help="internal, external or other (default: internal)")
         parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the tables")
         parser.add_argument("--phrases", type=Path, metavar="YAML", help="other English phrases than the shipped ones")
         parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")

@@ -30,6 +30,7 @@ from .painting import moved, paint_patient, possible_prior
 from .patient import PhantomPatient
 from .render import Acquisition, TissueMap, render_labels, render_phase
 from .report_files import REPORT_FILE, PatientReport, other_kidney, read_report, write_report_file, write_report_tables
+from .sites import SITES
 from .streams import stream
 from .truth import PhantomTruth, read_truth, truth, write_truth
 
@@ -58,23 +59,6 @@ DESCRIPTOR_EDGES: Mapping[str, tuple[str, tuple[float, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Site:
-    """A hospital's habits: reconstruction, noise and slice thickness ranges, and the spread of contrast timing."""
-
-    kernel_mm: tuple[float, float]
-    noise_hu: tuple[float, float]
-    grain_mm: tuple[float, float]
-    slice_mm: tuple[float, ...]
-    timing_sd: float
-
-
-SITES: Mapping[str, Site] = {
-    "internal": Site((0.45, 0.65), (8.0, 14.0), (0.45, 0.65), (3.0,), 1.0),
-    "external": Site((0.5, 1.1), (8.0, 22.0), (0.4, 0.9), (2.5, 3.0, 5.0), 1.6),
-}
-
-
-@dataclass(frozen=True)
 class CohortPlan:
     """What to make.
 
@@ -85,7 +69,7 @@ class CohortPlan:
         split: Written into the table (``training``, ``validation``, ``test``).
         phases: The same phases for everyone, or None to draw them in realistic proportions (at least A or V).
         in_plane_mm: In-plane voxel spacing.
-        prior: Weights of the histologies, None for the default proportions.
+        prior: Weights of the histologies instead of the site's.
         breathing_mm: Standard deviation of the patient's shift along z between the phases.
         lesion_only: Volumes hold the primary lesion's region of interest only (else both kidneys).
         both_kidneys: The table also has the row of the other kidney: volumes, report and answers, no labels.
@@ -120,6 +104,11 @@ class CohortPlan:
             )
         if not 0.3 <= self.in_plane_mm <= 5:
             raise ConfigurationError(f"An in-plane spacing of 0.3 to 5 mm is needed, not {self.in_plane_mm}.")
+
+    @property
+    def case_mix(self) -> Mapping[Histology, float] | None:
+        """Weights of the histologies that patients are drawn with; None for the paper's."""
+        return SITES[self.site].case_mix if self.prior is None else self.prior
 
 
 def patient_id(plan: CohortPlan, index: int) -> str:
@@ -193,7 +182,7 @@ def planned_patient(plan: CohortPlan, index: int) -> PhantomPatient:
 
 def planned_prior(plan: CohortPlan, patient: PhantomPatient) -> Mapping[Histology, float] | None:
     """Weights of the histologies that a patient of the plan was drawn with."""
-    return possible_prior(patient.painted.found, plan.prior) if patient.painted else plan.prior
+    return possible_prior(patient.painted.found, plan.case_mix) if patient.painted else plan.case_mix
 
 
 def planned_phases(plan: CohortPlan, index: int) -> tuple[Phase, ...]:
@@ -218,13 +207,13 @@ class _Scene:
 def _scene(plan: CohortPlan, index: int) -> _Scene:
     seed, timing_sd = patient_seed(plan, index), SITES[plan.site].timing_sd
     if not plan.masks:
-        return _Scene(draw_patient(seed, prior=plan.prior, timing_sd=timing_sd))
+        return _Scene(draw_patient(seed, prior=plan.case_mix, timing_sd=timing_sd))
     file = plan.masks[index % len(plan.masks)]
     mask = read_mask(file.path)
     if mask.sha256 != file.sha256:
         raise OutputError("A mask has changed since the run began; run the command again.")
     labels = mask.around_lesion() if plan.lesion_only else mask.labels
-    return _Scene(paint_patient(seed, mask, prior=plan.prior, timing_sd=timing_sd), labels)
+    return _Scene(paint_patient(seed, mask, prior=plan.case_mix, timing_sd=timing_sd), labels)
 
 
 def _fill(folder: Path, plan: CohortPlan, index: int) -> None:

@@ -12,7 +12,8 @@ from RenalCLIPCore.cohort.workers import Workers
 from RenalCLIPCore.errors import Cancelled, ConfigurationError, InputError, OutputError
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import read_volume
-from RenalCLIPCore.phantom.cohort import CohortPlan, planned_phases, write_cohort
+from RenalCLIPCore.phantom.cohort import CohortPlan, patient_seed, planned_patient, planned_phases, write_cohort
+from RenalCLIPCore.phantom.histology import Histology, draw_histology, oracle
 from RenalCLIPCore.phantom.report_files import read_report
 from RenalCLIPCore.phantom.truth import read_truth
 from RenalCLIPCore.text.extraction import read_answers
@@ -102,6 +103,19 @@ def test_mixed_phases_always_hold_an_arterial_or_a_venous_one():
     drawn = [planned_phases(plan, index) for index in range(200)]
     assert all({Phase.A, Phase.V} & set(phases) for phases in drawn)
     assert 0.5 < np.mean([Phase.D in phases for phases in drawn]) < 0.7
+
+
+def test_the_other_centre_has_a_case_mix_of_its_own_that_the_oracle_knows():
+    plan = CohortPlan(400, 5, site="other")
+    mix = plan.case_mix
+    assert sum(mix.values()) == pytest.approx(1)
+    drawn = [draw_histology(patient_seed(plan, index), mix) for index in range(plan.patients)]
+    assert np.mean([kind.malignant for kind in drawn]) == pytest.approx(0.88, abs=0.05)
+    tumour = planned_patient(plan, 0).tumour
+    assert tumour.oracle == oracle(tumour.attributes, tumour.histology, mix)
+    assert tumour.oracle != oracle(tumour.attributes, tumour.histology)
+    assert CohortPlan(1, 5).case_mix is None
+    assert replace(plan, prior={Histology.ONCOCYTOMA: 1.0}).case_mix == {Histology.ONCOCYTOMA: 1.0}
 
 
 @pytest.mark.parametrize(
