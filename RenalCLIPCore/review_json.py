@@ -109,6 +109,7 @@ def _require(condition: bool, place: str, wanted: str, found: Any) -> None:
 
 
 def schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an annotated type; dataclasses are put into ``definitions`` and referred to."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in _UNIONS:
         return {"anyOf": [schema(argument, definitions) for argument in arguments]}

@@ -129,6 +129,7 @@ class CohortRois:
         add_workers(parser)
 
     def run(self) -> None:
+        """Cut, or go on."""
         from ..cohort.roi_store import build_roi_store
         from ..cohort.table import read_cohort
         from ..cohort.workers import Workers

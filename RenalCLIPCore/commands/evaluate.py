@@ -30,6 +30,7 @@ class EvaluateBundle:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
         parser.add_argument("--bundle", type=Path, required=True, metavar="BUNDLE", help="bundle to evaluate")
         parser.add_argument("--cohort", type=Path, nargs="+", required=True, metavar="CSV", help="cohort tables")
         parser.add_argument("--rois", type=Path, nargs="+", required=True, metavar="STORE", help="their ROI stores")
@@ -42,6 +43,7 @@ class EvaluateBundle:
         parser.add_argument("--overwrite", action="store_true", help="replace older tables")
 
     def run(self) -> None:
+        """Read every case, score, write."""
         from ..cohort.roi_store import RoiStore
         from ..cohort.table import CohortRow, read_cohort
         from ..errors import CohortError, OutputError

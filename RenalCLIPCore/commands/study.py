@@ -29,6 +29,7 @@ class ImportStudy:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
         parser.add_argument("source", type=Path, nargs="+", metavar="SRC", help="folder or files, in any order")
         parser.add_argument("--out", type=Path, required=True, metavar="STUDY", help="study folder to write")
         parser.add_argument(
@@ -46,6 +47,7 @@ class ImportStudy:
         parser.add_argument("--json", action="store_true", help="print the study as JSON instead of a table")
 
     def run(self) -> None:
+        """Import, and say what was found."""
         from ..imaging.importing import ImportOptions, import_study, parse_phase_overrides
         from ..imaging.study import STUDY_FILE
         from ..progress import ProgressLine

@@ -222,6 +222,7 @@ class ThresholdCounts:
 
     @staticmethod
     def of(truth: npt.NDArray[Any], scores: Array, weights: Array) -> ThresholdCounts:
+        """Counts of truth (n,) 0 or 1 and scores (n,) under weights (..., n)."""
         order = np.argsort(-scores, kind="stable")
         ordered, positive = scores[order], truth[order].astype(bool)
         ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)

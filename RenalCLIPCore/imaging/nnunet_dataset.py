@@ -216,11 +216,13 @@ class Log(io.TextIOBase):
         self.path = path
 
     def write(self, text: str) -> int:
+        """Append the text; the result is its length."""
         with self.path.open("a", encoding="utf-8") as stream:
             return stream.write(text)
 
 
 def write_json(content: Any, path: Path) -> None:
+    """Write content as JSON by atomic rename."""
     partial = path.with_name(f".partial-{path.name}")
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)

@@ -19,6 +19,7 @@ from .manifest import Task
 
 
 def empty_encoder(width: int, embedding_dim: int) -> RenalEncoder:
+    """An encoder without memory for its tensors, to be filled; ``embedding_dim`` 0 is without a projection."""
     with torch.device("meta"):
         return RenalEncoder(width, embedding_dim)
 
@@ -89,6 +90,11 @@ def make_head(task: Task, features: int) -> nn.Module:
 
 
 def check_architecture(network: nn.Module, wanted: nn.Module, what: str) -> None:
+    """Compare names and shapes of the tensors.
+
+    Raises:
+        WeightsMismatchError: They differ; ``what`` names the network.
+    """
     have = {name: value.shape for name, value in network.state_dict().items()}
     need = {name: value.shape for name, value in wanted.state_dict().items()}
     wrong = [name for name in {**need, **have} if have.get(name) != need.get(name)]
@@ -97,6 +103,11 @@ def check_architecture(network: nn.Module, wanted: nn.Module, what: str) -> None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, on the CPU.
+
+    Raises:
+        BundleError: It is no such file.
+    """
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -104,8 +115,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as a safetensors file; shared memory is written out for each."""
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, path)
 
 
 def listed(names: list[str]) -> str:
+    """The first three names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -20,7 +20,8 @@ _ENUMERATOR = re.compile(r"^\s*(?:\(?\d{1,2}[.):、]|[-*•])\s*(?=\D)")
 class Permutes(Protocol):
     """The part of numpy's Generator that shuffling needs."""
 
-    def permutation(self, x: int, /) -> Iterable[int]: ...
+    def permutation(self, x: int, /) -> Iterable[int]:
+        """The numbers 0 to x - 1 in a random order."""
 
 
 def sentences(text: str) -> tuple[str, ...]:

@@ -55,7 +55,8 @@ class Completer(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the model."""
 
     def complete(self, prompt: str) -> str:
         """The model's answer to a prompt.
