@@ -34,6 +34,7 @@ from .review_predicted import (
     Neighbour,
     NephrometryTotal,
     OutOfDistribution,
+    Predecessor,
     Predicted,
     PromptMatch,
     RiskPrediction,
@@ -69,6 +70,7 @@ __all__ = [
     "PaduaScore",
     "PhaseRecord",
     "Point",
+    "Predecessor",
     "Predicted",
     "PromptMatch",
     "Provenance",
@@ -124,6 +126,7 @@ class LesionReview:
         report: Text drafted from the findings.
         pictures: Figures relative to the review, by name.
         attenuation_hu: Mean attenuation inside the mask, by phase (``N`` ...).
+        predecessor: The multi-phase 2-D network's reading.
     """
 
     lesion_id: str
@@ -141,6 +144,9 @@ class LesionReview:
     report: ReportDraft | Absent
     pictures: dict[str, str] = field(default_factory=dict)
     attenuation_hu: dict[str, float] = field(default_factory=dict)
+    predecessor: Predecessor | Absent = field(
+        default_factory=lambda: Absent("The predecessor has not read this lesion.")
+    )
 
 
 @dataclass(frozen=True)

@@ -194,3 +194,28 @@ class Predicted:
     out_of_distribution: OutOfDistribution | Absent
     explanation: tuple[Explanation, ...] | Absent
     uncertainty: Uncertainty | Absent
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """What the multi-phase 2-D network of Xiong et al. 2025 says about one lesion, beside RenalCLIP.
+
+    Attributes:
+        phases_used: Phases that its networks read.
+        phases_missing: Phases that they were trained with and that the study lacks.
+        malignancy: Its probability, with each phase's own where it reads single phases.
+        aggressiveness: The same.
+        score: Aggressiveness score from 0 to 10, ten times the probability of an aggressive lesion.
+        agreement: Per task that both systems read: ``agree`` or ``disagree`` on the side of their thresholds.
+        slice_centre_lps_mm: Middle of the axial slice that was read.
+        explanation: Class activation maps on that slice.
+    """
+
+    phases_used: tuple[str, ...]
+    phases_missing: tuple[str, ...]
+    malignancy: BinaryPrediction | Absent
+    aggressiveness: BinaryPrediction | Absent
+    score: float | Absent
+    agreement: dict[str, str]
+    slice_centre_lps_mm: Point
+    explanation: tuple[Explanation, ...] | Absent

@@ -101,6 +101,35 @@ def verdict(prediction: BinaryPrediction) -> str:
     return prediction.positive if prediction.probability >= prediction.threshold else prediction.negative
 
 
+def agreement_words(lesion: LesionReview) -> list[str]:
+    """Per task that both systems read: whether they agree, with both probabilities."""
+    earlier, reading = present(lesion.predecessor), present(lesion.predicted)
+    found = []
+    for task, word in (earlier.agreement if earlier else {}).items():
+        own, other = (present(getattr(part, task, Absent(""))) if part else None for part in (reading, earlier))
+        if own is None or other is None:
+            continue
+        values = f"{percent(own.probability)} and {percent(other.probability)} {own.positive}"
+        if word == "agree":
+            found.append(f"{task.capitalize()}: RenalCLIP and the predecessor agree on {verdict(own)} ({values}).")
+        else:
+            found.append(
+                f"{task.capitalize()}: RenalCLIP and the predecessor disagree ({values}): "
+                f"{verdict(own)} against {verdict(other)}."
+            )
+    return found
+
+
+def predecessor_notes(lesion: LesionReview) -> list[str]:
+    """What a reader should know of the predecessor's reading: phases that it was trained with and did not see."""
+    earlier = present(lesion.predecessor)
+    if earlier is None or not earlier.phases_missing:
+        return []
+    lacking = " and ".join(phase_words(letter) for letter in earlier.phases_missing)
+    plural = "s" if len(earlier.phases_missing) > 1 else ""
+    return [f"The predecessor read the lesion without the {lacking} phase{plural}, which it was trained with."]
+
+
 def study_checks(review: CaseReview) -> list[str]:
     """What a reader should look at before trusting anything on the page."""
     found = []
@@ -140,6 +169,8 @@ def lesion_checks(lesion: LesionReview) -> list[str]:
     apart = [row.letter for row in component_rows(lesion) if row.agrees is False]
     if apart:
         found.append(f"Predicted and measured R.E.N.A.L. components disagree: {', '.join(apart)}.")
+    found += [words for words in agreement_words(lesion) if " disagree " in words]
+    found += predecessor_notes(lesion)
     if reading:
         found += _near_threshold(reading.malignancy, reading.uncertainty)
         found += _near_threshold(reading.aggressiveness, reading.uncertainty)

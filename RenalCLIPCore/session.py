@@ -43,6 +43,7 @@ Amend = Callable[[CaseReview], CaseReview]
 
 DEMO_BUNDLE = "phantom-demo"
 SEGMENTATION_FILE = "segmentation.nrrd"
+PREDECESSOR_MAP = "predecessor-"
 REVIEW_FILE = "review.json"
 PAGE_FILE = "review.html"
 REPLACED_FOLDERS = ("study", "pictures")
@@ -218,9 +219,8 @@ class Session:
         target = replace(before.target, used=point)
         self.readings[lesion_id] = self._read(target, primary=before.review.primary)
         self._written.pop(lesion_id, None)
-        self._maps = {
-            name: item for name, item in self._maps.items() if not name.startswith(f"explanation-{lesion_id}-")
-        }
+        stale = (f"explanation-{lesion_id}-", f"{PREDECESSOR_MAP}{lesion_id}-")
+        self._maps = {name: item for name, item in self._maps.items() if not name.startswith(stale)}
         self._complete()
         return self.readings[lesion_id].review
 
@@ -250,9 +250,29 @@ class Session:
                 file = f"explanation-{lesion_id}-{task}.nrrd"
                 maps[file] = explanation.volume
                 found.append(Explanation(explanation.task, explanation.method, file, explanation.peak_lps_mm, share))
+        maps |= self._explain_predecessor(lesion_id, mask)
         self._maps.update(maps)
         part = tuple(found) if found else Absent("The bundle has no task to explain.")
         self._amend(lesion_id, explanation=part)
+        return maps
+
+    def _explain_predecessor(self, lesion_id: str, mask: Volume | None) -> dict[str, Volume]:
+        """Class activation maps of the multi-phase networks on the lesion's slice, by file name."""
+        from .inference.explanation import share_inside
+        from .inference.predecessor import explain_predecessor
+
+        item, maps, found = self.reading(lesion_id), {}, []
+        earlier = item.review.predecessor
+        if isinstance(earlier, Absent):
+            return {}
+        with self._timed("explain predecessor"):
+            for task, output in item.predecessor.items():
+                explanation = explain_predecessor(self._bundle, output)
+                share = Absent("The lesion has no mask.") if mask is None else share_inside(explanation, mask)
+                file = f"{PREDECESSOR_MAP}{lesion_id}-{task}.nrrd"
+                maps[file] = explanation.volume
+                found.append(Explanation(explanation.task, explanation.method, file, explanation.peak_lps_mm, share))
+        self._replace(lesion_id, replace(item.review, predecessor=replace(earlier, explanation=tuple(found))))
         return maps
 
     def estimate_uncertainty(self, lesion_id: str, progress: Progress | None = None) -> Uncertainty | Absent:
@@ -399,9 +419,12 @@ class Session:
             write_volume(volume, stage / name)
         pictures = {}
         for lesion_id, item in self.readings.items():
-            maps = tuple(v for name, v in self._maps.items() if name.startswith(f"explanation-{lesion_id}-"))
+            maps, earlier = (
+                tuple(v for name, v in self._maps.items() if name.startswith(f"{kind}{lesion_id}-"))
+                for kind in ("explanation-", PREDECESSOR_MAP)
+            )
             primary = item.review.primary
-            drawn = key_pictures(case.volumes, labels, item.target.used.lps_mm, maps, survey=primary)
+            drawn = key_pictures(case.volumes, labels, item.target.used.lps_mm, maps, earlier, survey=primary)
             if labels is not None and (primary or item.review.label == "tumour"):
                 title = case.study.reference.phase.words.split(" ")[0]
                 drawn |= evidence_pictures(item.review.measured, labels, case.reference, title)

@@ -66,7 +66,7 @@ class Withheld:
     def shown(self, lesion: LesionReview) -> LesionReview:
         """A lesion's review, with the reason where a part is withheld."""
         if self.predictions:
-            lesion = replace(lesion, predicted=Absent(REASON), report=Absent(REASON))
+            lesion = replace(lesion, predicted=Absent(REASON), report=Absent(REASON), predecessor=Absent(REASON))
         return replace(lesion, measured=Absent(REASON)) if self.nephrometry else lesion
 
 

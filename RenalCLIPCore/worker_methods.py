@@ -275,7 +275,9 @@ class SessionMethods:
             write_volume(volume, self.work / name)
         predicted = self.session.reading(lesion_id).review.predicted
         found = predicted.explanation if not isinstance(predicted, Absent) else predicted
-        return {"lesion_id": lesion_id, "folder": str(self.work), "explanation": encode(found)}
+        answer = {"lesion_id": lesion_id, "folder": str(self.work), "explanation": encode(found)}
+        earlier = self.session.reading(lesion_id).review.predecessor
+        return answer if isinstance(earlier, Absent) else {**answer, "predecessor": encode(earlier.explanation)}
 
 
 def _usable(value: Any) -> bool:

@@ -183,6 +183,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
+        agreement_words=review_reading.agreement_words,
         component_rows=review_reading.component_rows,
         evidence_captions=evidence_captions,
         fact_names=page.fact_names,
@@ -192,6 +193,7 @@ def _environment() -> Environment:
         missing_parts=page.missing_parts,
         moved_mm=page.moved_mm,
         ordered_phases=page.ordered_phases,
+        predecessor_notes=review_reading.predecessor_notes,
         predicted_class=review_reading.predicted_class,
         study_checks=review_reading.study_checks,
         trained_on_phantoms=page.trained_on_phantoms,

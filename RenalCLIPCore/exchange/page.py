@@ -81,6 +81,7 @@ def missing_parts(lesion: LesionReview) -> list[tuple[str, str]]:
         "region of interest": lesion.roi_inside,
         "measured nephrometry": lesion.measured,
         "report": lesion.report,
+        "the predecessor's reading": lesion.predecessor,
     }
     gone += [(name, part) for name, part in own.items() if isinstance(part, Absent)]
     if not isinstance(lesion.measured, Absent) and isinstance(lesion.measured.total, Absent):

@@ -59,6 +59,7 @@ def key_pictures(
     labels: Volume | None,
     centre_lps_mm: npt.ArrayLike,
     explanations: tuple[Volume, ...] = (),
+    predecessor: tuple[Volume, ...] = (),
     *,
     survey: bool = True,
     mark_centre: bool = True,
@@ -71,13 +72,15 @@ def key_pictures(
         labels: Label map (1 kidney, 2 tumour, 3 cyst) in the same frame.
         centre_lps_mm: The point, (3,).
         explanations: Maps in patient space, 0 to 1, in the order of the review.
+        predecessor: The predecessor's maps on the axial slice, likewise.
         survey: Whether the whole cross-sections are wanted beside the region of interest.
         mark_centre: Whether the point and the region of interest are marked (not so for a study without a lesion).
 
     Returns:
         By name: ``axial-PHASE``, ``coronal-PHASE``, ``sagittal-PHASE`` (the last two of the reference only) and
-        ``roi-PHASE`` (JPEG); ``explanation-1`` ... (JPEG, of the reference phase); ``axial-marks``, ``coronal-marks``,
-        ``sagittal-marks`` and ``roi-marks`` (PNG with transparency, of the same size).
+        ``roi-PHASE`` (JPEG); ``explanation-1`` ... and ``predecessor-1`` ... (JPEG, of the reference phase);
+        ``axial-marks``, ``coronal-marks``, ``sagittal-marks`` and ``roi-marks`` (PNG, transparent,
+        of the same size).
     """
     if not volumes:
         return {}
@@ -96,8 +99,9 @@ def key_pictures(
         for phase in order:
             pictures[f"roi-{phase}"] = jpeg(_slice_picture(volumes[phase], roi, phase))
         pictures["roi-marks"] = png(_marks(labels, roi, centre, cross=True, box=False))
-        for number, explanation in enumerate(explanations, 1):
-            pictures[f"explanation-{number}"] = jpeg(_heat_picture(volumes[reference], explanation, roi, reference))
+        for name, maps in (("explanation", explanations), ("predecessor", predecessor)):
+            for number, item in enumerate(maps, 1):
+                pictures[f"{name}-{number}"] = jpeg(_heat_picture(volumes[reference], item, roi, reference))
     return pictures
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CentreError, NoLesionError
+from ..imaging.lesion_slice import extract_slices
 from ..imaging.lesions import Lesion, LesionFindings, find_lesions
 from ..imaging.roi import Roi, RoiSpec, extract_rois
 from ..imaging.segmentation import Segmentation
 from ..imaging.study import Phase, Study
 from ..imaging.volume import Float3, Volume
-from ..review import Absent, Centre, LesionReview
+from ..review import Absent, Centre, LesionReview, Predecessor
 
 if TYPE_CHECKING:
     from ..models.bundle import Bundle
+    from .predecessor import TaskOutput
     from .prediction import Reading
 
 RoiArray = npt.NDArray[np.float32]
@@ -82,12 +84,14 @@ class LesionReading:
         target: What was read.
         rois: The cubes of the phases used.
         reading: The network's answer, or None without a bundle.
+        predecessor: The multi-phase networks' answers by task; empty where the bundle carries none.
     """
 
     review: LesionReview
     target: Target
     rois: Mapping[Phase, Roi]
     reading: Reading | None
+    predecessor: Mapping[str, TaskOutput] = field(default_factory=dict)
 
 
 def open_case(study: Study) -> Case:
@@ -163,7 +167,23 @@ def read_lesion(case: Case, bundle: Bundle | None, target: Target, *, primary: b
 
         reading = read(bundle, {phase.value: roi.array for phase, roi in rois.items()})
     inside = cut[case.study.reference.phase].inside_fraction
-    return LesionReading(_review_of(case, target, reading, inside, primary), target, rois, reading)
+    review = _review_of(case, target, reading, inside, primary)
+    earlier, outputs = _read_predecessor(case, bundle, target, reading)
+    return LesionReading(replace(review, predecessor=earlier), target, rois, reading, outputs)
+
+
+def _read_predecessor(
+    case: Case, bundle: Bundle | None, target: Target, reading: Reading | None
+) -> tuple[Predecessor | Absent, Mapping[str, TaskOutput]]:
+    """What the bundle's multi-phase networks say of the slice through the centre used."""
+    if bundle is None or reading is None:
+        return Absent("no model bundle was given"), {}
+    from .predecessor import read_predecessor, slice_spec
+
+    specs = {slice_spec(entry.slices) for entry in bundle.manifest.multiphase}
+    reference, centre = case.study.reference.geometry, target.used.lps_mm
+    slices = {spec: extract_slices(case.volumes, reference, centre, spec) for spec in specs}
+    return read_predecessor(bundle, slices, reading.predicted)
 
 
 def roi_spec(bundle: Bundle | None) -> RoiSpec:

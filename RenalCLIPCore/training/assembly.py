@@ -18,6 +18,7 @@ from .configuration import load_configuration, stage_of
 from .fine_tuning import best_task_model, read_result
 from .learnt import stored
 from .learnt_from import joined_terms, learnt_from
+from .multiphase import with_multiphase
 from .report_stage import GENERATOR_FOLDER
 from .stage import CONFIGURATION_FILE
 
@@ -42,6 +43,7 @@ def assemble_bundle(
     *,
     tasks: Sequence[Path] = (),
     report: Path | None = None,
+    multiphase: Sequence[Path] = (),
     overwrite: bool = False,
 ) -> BundleManifest:
     """A bundle with parts added (or exchanged).
@@ -52,6 +54,7 @@ def assemble_bundle(
         out: Folder of the new bundle.
         tasks: Finished runs of ``train task`` and ``train survival``. Those on the bundle's own encoder share it.
         report: Finished run of ``train report``, or None.
+        multiphase: Finished runs of ``train multiphase``, one per task.
         overwrite: Whether an older bundle there is replaced.
 
     Raises:
@@ -68,7 +71,8 @@ def assemble_bundle(
     fusions = {item.fusion for item in added} | ({manifest.fusion} if kept or not added else set())
     if len(fusions) > 1:
         raise BundleError("All tasks of a bundle are fine-tuned on random phases or all on A, else V; the runs differ.")
-    sources = learnt_from(bundle, *tasks, report, segmentation)
+    sources = learnt_from(bundle, *tasks, report, segmentation, *multiphase)
+    earlier = with_multiphase(loaded, multiphase)
     risks = [item.risk for item in added if item.risk is not None]
     entries = {task.name: task for task in [*manifest.tasks, *(item.task for item in added)]}
     changes: dict[str, Any] = {
@@ -77,7 +81,8 @@ def assemble_bundle(
         "fusion": fusions.pop(),
         "segmentation": manifest.segmentation or segmentation is not None,
         "report": manifest.report or report is not None,
-        "training_data": " ".join([manifest.training_data, *(item.words for item in added)]),
+        "multiphase": earlier.entries,
+        "training_data": " ".join([manifest.training_data, *(item.words for item in added), *earlier.words]),
         "licence": joined_terms(manifest.licence, *(item.licence for item in added), sources.licence),
         "training_groups": tuple(sorted(sources.groups)),
         "files": {},
@@ -95,6 +100,7 @@ def assemble_bundle(
         loaded.statistics,
         segmentation or loaded.segmentation_folder,
         report / GENERATOR_FOLDER if report is not None else loaded.report_folder,
+        earlier.networks,
     )
     return write_bundle(out, contents, overwrite=overwrite)
 

@@ -20,14 +20,14 @@ from ..cohort.slice_dataset import SliceBatch, SliceData, SliceDataset, every_ro
 from ..cohort.slice_store import SliceStore
 from ..cohort.splits import LearningCohort
 from ..cohort.table import LABEL_CLASSES, CohortRow
-from ..errors import CohortError, TrainingError, UndefinedMeasureError
-from ..models.bundle import file_hash
+from ..errors import BundleError, CohortError, TrainingError, UndefinedMeasureError
+from ..models.bundle import Bundle, file_hash
 from ..models.manifest import MultiphaseEntry, SliceForm
 from ..models.multiphase import MultiphaseNetwork, read_imagenet, start_from_imagenet
 from ..output import write_text
 from . import checkpoints
 from .configuration import load_configuration, stage_of
-from .learnt import round_to_half, task_entry
+from .learnt import round_to_half, stored, task_entry
 from .learnt_from import LearntFrom
 from .loop import BEST_FILE, Progress, RunResult, Step, Trainer, Validation
 from .losses import class_weights, classification_loss
@@ -344,3 +344,34 @@ def open_multiphase(run: Path) -> tuple[MultiphaseNetwork, MultiphaseTrained, Mu
         ) from error
     network, _ = best_network(run, configuration)
     return network, trained, configuration
+
+
+@dataclass(frozen=True, eq=False)
+class MultiphasePart:
+    """The multi-phase networks of a bundle: entries of its manifest, networks by task, words about the new ones."""
+
+    entries: tuple[MultiphaseEntry, ...]
+    networks: dict[str, MultiphaseNetwork]
+    words: tuple[str, ...]
+
+
+def with_multiphase(bundle: Bundle, runs: Sequence[Path]) -> MultiphasePart:
+    """A bundle's multi-phase networks with those of runs added, or put in the place of ones of the same task.
+
+    Raises:
+        BundleError: Two runs are of one task.
+        TrainingError: A run is not finished, or of another stage.
+    """
+    entries = {entry.task.name: entry for entry in bundle.manifest.multiphase}
+    networks = {name: stored(network) for name, network in bundle.multiphase.items()}
+    words: list[str] = []
+    seen: set[str] = set()
+    for run in runs:
+        network, trained, _ = open_multiphase(run)
+        name = trained.entry.task.name
+        if name in seen:
+            raise BundleError("Two of the multi-phase runs are of one task; give each task once.")
+        seen.add(name)
+        entries[name], networks[name] = trained.entry, stored(network)
+        words.append(f"Multi-phase 2-D network, {name}: {trained.cases} training cases.")
+    return MultiphasePart(tuple(entries.values()), networks, tuple(words))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Union
 
 from RenalCLIPCore.review import Absent, Explanation, LesionReview, Measured, Uncertainty, decode
@@ -93,7 +94,13 @@ class LaterParts:
 
     def _explained(self, data: Any) -> None:
         self._case.state.mapsFolder = data["folder"]
-        self._case.amendReading(data["lesion_id"], explanation=decode(ExplanationPart, data["explanation"]))
+        lesion = str(data["lesion_id"])
+        self._case.amendReading(lesion, explanation=decode(ExplanationPart, data["explanation"]))
+        review = self._case.state.lesionReview(lesion)
+        earlier = present(review.predecessor) if review else None
+        if earlier and "predecessor" in data:
+            maps = decode(ExplanationPart, data["predecessor"])
+            self._case.amend(lesion, predecessor=replace(earlier, explanation=maps))
         self._case.tell("maps")
 
     def _uncertain(self, data: Any) -> None:

@@ -34,7 +34,8 @@ class ExplanationPanel(Panel):
         self.ui.explanationSection.setVisible(lesion is not None)
         reading = present(lesion.predicted) if lesion else None
         part = reading.explanation if reading else Absent("The network has not read this lesion.")
-        self._maps = () if isinstance(part, Absent) else tuple(part)
+        earlier = present(lesion.predecessor) if lesion else None
+        self._maps = (*(present(part) or ()), *((present(earlier.explanation) if earlier else None) or ()))
         combo = self.ui.mapComboBox
         texts = [OFF, *(item.task for item in self._maps)]
         combo.blockSignals(True)

@@ -1,4 +1,4 @@
-"""Malignancy and aggressiveness as probabilities."""
+"""Malignancy and aggressiveness as probabilities, RenalCLIP's and beside them the predecessor's."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from html import escape
 
 import qt
 
-from RenalCLIPCore.review import Absent
-from RenalCLIPCore.review_reading import percent, present, spreads, verdict
+from RenalCLIPCore.review import Absent, LesionReview
+from RenalCLIPCore.review_reading import (
+    agreement_words,
+    percent,
+    predecessor_notes,
+    present,
+    spreads,
+    verdict,
+)
 
 from .Charts import Gauge
 from .Panel import Panel
@@ -31,6 +38,9 @@ class ProbabilityPanel(Panel):
             self.heads[task], self.gauges[task], self.notes[task] = head, gauge, note
             for widget in (head, gauge, note):
                 layout.addWidget(widget)
+        self.predecessor = qt.QLabel()
+        self.predecessor.setWordWrap(True)
+        layout.addWidget(self.predecessor)
 
     def show(self) -> None:
         """Show both, or why one is absent."""
@@ -53,3 +63,29 @@ class ProbabilityPanel(Panel):
                 f"<b>{percent(binary.probability)}</b>{escape(around)}; read as <b>{escape(verdict(binary))}</b>"
             )
             self.notes[task].setText(f'<span style="font-size:small">{self.theme.soft(binary.calibration)}</span>')
+        words = self._predecessor(lesion) if lesion else ""
+        self.predecessor.setText(words)
+        self.predecessor.setVisible(bool(words))
+
+    def _predecessor(self, lesion: LesionReview) -> str:
+        """The multi-phase 2-D network's answers, where the bundle carries it."""
+        earlier = present(lesion.predecessor)
+        if earlier is None:
+            return ""
+        read = self.theme.soft(f"multi-phase 2-D network, read from {', '.join(earlier.phases_used)}")
+        lines = [f"<b>Predecessor</b> {read}"]
+        for task in TASKS:
+            part = getattr(earlier, task)
+            binary = present(part)
+            if binary is None:
+                lines.append(f"{task.capitalize()}: {self.theme.soft(part.absent)}")
+                continue
+            lines.append(
+                f"{task.capitalize()}: {escape(binary.positive)} with probability "
+                f"<b>{percent(binary.probability)}</b>; read as <b>{escape(verdict(binary))}</b>"
+            )
+        score = present(earlier.score)
+        if score is not None:
+            lines.append(f"Aggressiveness score <b>{score:.1f}</b> {self.theme.soft('of 0 to 10')}")
+        lines += [escape(words) for words in (*agreement_words(lesion), *predecessor_notes(lesion))]
+        return "<br>".join(lines)

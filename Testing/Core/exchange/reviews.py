@@ -196,7 +196,33 @@ def full_lesion():
             "structured",
         ),
         pictures={},
+        predecessor=predecessor(),
     )
+
+
+def predecessor(**changes):
+    def binary(task, positive, negative, probability):
+        return r.BinaryPrediction(task, positive, negative, probability, 0.5, "temperature 1.2", {"A": probability})
+
+    found = r.Predecessor(
+        phases_used=("N", "A", "V"),
+        phases_missing=(),
+        malignancy=binary("malignancy", "malignant", "benign", 0.79),
+        aggressiveness=binary("aggressiveness", "aggressive", "indolent", 0.23),
+        score=2.3,
+        agreement={"malignancy": "agree", "aggressiveness": "agree"},
+        slice_centre_lps_mm=(-96.3, 76.7, -120.8),
+        explanation=(
+            r.Explanation(
+                "Predecessor, malignancy: malignant",
+                "Grad-CAM on the axial slice, last stage, mean over N, A, V",
+                "predecessor-L1-malignancy.nrrd",
+                (-92.0, 79.0, -120.8),
+                0.41,
+            ),
+        ),
+    )
+    return replace(found, **changes)
 
 
 def absent_prediction(reason):

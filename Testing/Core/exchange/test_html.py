@@ -12,7 +12,16 @@ from PIL import Image
 from RenalCLIPCore import review as r
 from RenalCLIPCore.errors import OutputError
 from RenalCLIPCore.exchange.html import STUDY, embed, read_pictures, render_html, write_html, write_pictures
-from Testing.Core.exchange.reviews import absent_lesion, absent_review, empty_review, full_lesion, full_review, values
+from RenalCLIPCore.review_reading import lesion_checks
+from Testing.Core.exchange.reviews import (
+    absent_lesion,
+    absent_review,
+    empty_review,
+    full_lesion,
+    full_review,
+    predecessor,
+    values,
+)
 
 HOSTILE = "</style></title><script>alert(1)</script><img src=x onerror='alert(2)'>\"' onload=\"x"
 VOID = {"meta", "img", "br", "input"}
@@ -174,11 +183,10 @@ def test_pictures_have_words_for_those_who_do_not_see_them_and_the_side_is_state
 
 
 def test_absent_parts_stand_together_with_each_reason_once():
-    gone = replace(
-        full_lesion(), predicted=r.Absent("No model bundle was given."), report=r.Absent("No model bundle was given.")
-    )
+    none = r.Absent("No model bundle was given.")
+    gone = replace(full_lesion(), predicted=none, report=none, predecessor=none)
     page = Page(render_html(replace(full_review(), lesions=(gone,)), {"L1": pictures()})).text
-    assert "Network reading, report: No model bundle was given." in page
+    assert "Network reading, report, the predecessor's reading: No model bundle was given." in page
     assert page.count("No model bundle was given.") == 1
     assert "Malignancy" not in page
 
@@ -191,6 +199,35 @@ def test_each_part_of_the_reading_can_be_absent_on_its_own():
         reading = replace(full.predicted, **{item.name: r.Absent(f"reason of {item.name}")})
         page = Page(render_html(replace(full_review(), lesions=(replace(full, predicted=reading),)), {})).text
         assert page.count(f"reason of {item.name}") == 1
+
+
+def test_the_predecessor_stands_beside_with_score_map_and_agreement():
+    drawn = {**pictures(), "predecessor-1": pictures()["explanation-1"]}
+    page = Page(render_html(full_review(), {"L1": drawn})).text
+    assert "Malignancy: RenalCLIP and the predecessor agree on malignant (84 % and 79 % malignant)." in page
+    assert "2.3 aggressiveness score of 0 to 10" in " ".join(page.split())
+    assert "Predecessor, malignancy: malignant; strongest at" in page
+    assert "Grad-CAM on the axial slice" in page
+
+
+def test_disagreement_and_a_missing_phase_are_told_among_the_checks():
+    apart = predecessor(agreement={"malignancy": "agree", "aggressiveness": "disagree"}, phases_missing=("V",))
+    apart = replace(apart, aggressiveness=replace(apart.aggressiveness, probability=0.7))
+    lesion = replace(full_lesion(), predecessor=apart)
+    told = lesion_checks(lesion)
+    words = "RenalCLIP and the predecessor disagree (31 % and 70 % aggressive): indolent against aggressive."
+    assert f"Aggressiveness: {words}" in told
+    assert "The predecessor read the lesion without the venous phase, which it was trained with." in told
+    assert not any("agree on" in words for words in told)
+    page = Page(render_html(replace(full_review(), lesions=(lesion,)), {})).text
+    assert page.count("indolent against aggressive") == 2  # in the checks, and in its own section
+
+
+def test_a_review_without_a_predecessor_says_why_once():
+    lesion = replace(full_lesion(), predecessor=r.Absent("The model bundle carries no multi-phase network."))
+    page = Page(render_html(replace(full_review(), lesions=(lesion,)), {})).text
+    assert "The predecessor's reading: The model bundle carries no multi-phase network." in page
+    assert "aggressiveness score" not in page
 
 
 def test_components_that_are_not_measured_say_why():

@@ -1,5 +1,7 @@
 """Small bundles for tests."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -7,7 +9,16 @@ from RenalCLIPCore.models.bundle import BundleContents
 from RenalCLIPCore.models.bundle_parts import CaseIndex, TaskPrompts
 from RenalCLIPCore.models.encoder import RenalEncoder
 from RenalCLIPCore.models.feature_statistics import fit_feature_statistics
-from RenalCLIPCore.models.manifest import Architecture, BundleManifest, OutOfDistributionRule, Risk, Task
+from RenalCLIPCore.models.manifest import (
+    Architecture,
+    BundleManifest,
+    MultiphaseEntry,
+    OutOfDistributionRule,
+    Risk,
+    SliceForm,
+    Task,
+)
+from RenalCLIPCore.models.multiphase import MultiphaseNetwork
 from RenalCLIPCore.models.tasks import TASKS
 from RenalCLIPCore.models.weights import make_head
 
@@ -71,3 +82,17 @@ def toy_contents(segmentation=None):
         fit_feature_statistics(features, 3),
         segmentation,
     )
+
+
+def with_multiphase(contents, *, any_subset=True, phases="NAV", tasks=("malignancy", "aggressiveness"), size=64):
+    """The same bundle with small multi-phase 2-D networks."""
+    slices = SliceForm(spacing_mm=140 / size, size=size)
+    entries = tuple(
+        MultiphaseEntry(task=task(name), phases=phases, any_subset=any_subset, width=1, slices=slices) for name in tasks
+    )
+    networks = {
+        entry.task.name: MultiphaseNetwork(phases, entry.fusion, 1, seed=number).half()
+        for number, entry in enumerate(entries, 1)
+    }
+    manifest = contents.manifest.model_copy(update={"multiphase": entries})
+    return replace(contents, manifest=manifest, multiphase=networks)
