@@ -171,7 +171,8 @@ class Exporter:
             check_text("\n".join(texts_of(self.review)), self.identity)
             if self.source is None:
                 self.warnings.append(f"Text that is burned into the scan would show in the pictures: {BURNED_IN}.")
-        return review_pdf(self.review, self.case.folder, self.remarks(self.review) if self.remarks else None)
+        checks = self.remarks(self.review) if self.remarks else None
+        return review_pdf(self.review, self.case.folder, checks, self.warnings.append)
 
     def _text(self, text: str) -> bytes:
         if not self.options.keep_identifiers:

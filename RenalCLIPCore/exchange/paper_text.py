@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 INK, QUIET, ACCENT, WARN, GOOD, LINE = "#1c2733", "#5b6875", "#123f6d", "#8a4200", "#0b6b4f", "#c9d2da"
 SIZE, SMALL = 8.4, 7.4
+STANDARD_CHINESE = "STSong-Light"  # no PDF holds it; those who read the PDF may have one for it
+_chinese: ContextVar[str] = ContextVar("font for Chinese", default=STANDARD_CHINESE)
 INLINE = {"span", "strong", "b", "em", "a", "br"}
 _SIZES = {"big": 14.0, "value": 13.0, "letter": 10.0, "small": SMALL, "quiet": 0.0}
 _COLOURS = {"quiet": QUIET, "tag": WARN, "agree": GOOD, "letter": ACCENT, "big": ACCENT, "value": ACCENT}
@@ -85,7 +90,22 @@ def plain(text: str) -> str:
     """A text as paragraph markup: escaped, Chinese in its font, no control characters."""
     text = "".join(letter if letter.isprintable() or letter.isspace() else "\ufffd" for letter in text)
     text = text.replace("\u202f", "\u00a0")
-    return _EAST_ASIAN.sub(lambda found: f'<font name="STSong-Light">{found[0]}</font>', escape(text))
+    return _EAST_ASIAN.sub(lambda found: f'<font name="{_chinese.get()}">{found[0]}</font>', escape(text))
+
+
+@contextmanager
+def chinese_set_in(font: str) -> Iterator[None]:
+    """Set Chinese in a font that is registered by this name."""
+    token = _chinese.set(font)
+    try:
+        yield
+    finally:
+        _chinese.reset(token)
+
+
+def chinese_letters(text: str) -> set[str]:
+    """The characters of a text that :func:`plain` sets in the font for Chinese."""
+    return set("".join(_EAST_ASIAN.findall(text)))
 
 
 def _marked(node: Node | str, keep_lines: bool) -> str:

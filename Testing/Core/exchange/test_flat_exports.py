@@ -14,6 +14,7 @@ from fhir.resources.R4B.bundle import Bundle as BundleR4B
 from hypothesis import given, settings
 
 from RenalCLIPCore import review as r
+from RenalCLIPCore.exchange.chinese_font import font_files
 from RenalCLIPCore.exchange.dicom_source import find_source
 from RenalCLIPCore.exchange.export_case import open_review, part_map
 from RenalCLIPCore.exchange.exporting import Exporter, ExportOptions
@@ -272,6 +273,64 @@ def test_chinese_text_and_markup_in_texts_stand_in_the_pdf_as_they_are():
     said = "".join(pdf_text(render_pdf(review, {})))
     assert "右肾上极见一肿块" in said
     assert "<b>not bold</b> & more" in " ".join(said.split())
+
+
+def chinese_review():
+    draft = r.ReportDraft("右肾上极见一肿块，约 3.8 cm，增强明显。", "右肾占位，考虑肾癌。", "structured")
+    return replace(full_review(), lesions=(replace(full_lesion(), report=draft),))
+
+
+@pytest.mark.skipif(not font_files(), reason="no font with Chinese characters is installed (Debian: fonts-noto-cjk)")
+def test_chinese_text_is_embedded_and_drawn():
+    told = []
+    data = render_pdf(chinese_review(), {}, told=told.append)
+    assert told == []
+    assert b"+RenalCLIPChinese" in data
+    assert b"STSong" not in data
+    document = pypdfium2.PdfDocument(data)
+    boxes = []
+    for page in document:
+        text = page.get_textpage()
+        whole = text.get_text_range()
+        place = whole.find("右肾上极")
+        if place >= 0:
+            picture = page.render(scale=4).to_pil().convert("L")
+            high = picture.height
+            for number in range(4):
+                left, bottom, right, top = (4 * side for side in text.get_charbox(place + number))
+                letter = picture.crop((round(left), round(high - top), round(right), round(high - bottom)))
+                boxes.append(letter.resize((12, 12)).tobytes())
+    document.close()
+    assert len(boxes) == 4
+    assert len(set(boxes)) == 4, "four different characters, not four empty boxes"
+    assert all(min(box) < 120 < max(box) for box in boxes)
+    assert render_pdf(chinese_review(), {}) == data
+
+
+def test_without_a_font_for_chinese_one_sentence_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr("RenalCLIPCore.exchange.chinese_font.font_files", lambda: ())
+    told = []
+    data = render_pdf(chinese_review(), {}, told=told.append)
+    assert len(told) == 1
+    assert "fonts-noto-cjk" in told[0]
+    assert b"STSong" in data
+    assert "右肾上极见一肿块" in "".join(pdf_text(data))
+    render_pdf(full_review(), {}, told=told.append)
+    assert len(told) == 1, "a review without Chinese needs no such font"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no font"])
+def test_a_named_font_that_is_none_is_passed_over(monkeypatch, tmp_path, content):
+    if content is not None:
+        (tmp_path / "font.ttf").write_bytes(content)
+    monkeypatch.setenv("RENALCLIP_CHINESE_FONT", str(tmp_path / "font.ttf"))
+    font_files.cache_clear()
+    told = []
+    try:
+        assert render_pdf(chinese_review(), {}, told=told.append).startswith(b"%PDF")
+    finally:
+        font_files.cache_clear()
+    assert len(told) == 1
 
 
 def test_a_very_long_text_breaks_over_pages():
