@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from ..exchange.export_case import ExportCase
     from ..exchange.exporting import Exporter
 
-KINDS = ("dicom-seg", "dicom-sr", "fhir", "pdf", "csv")
+CT = "dicom-ct"
+KINDS = ("dicom-seg", "dicom-sr", CT, "fhir", "pdf", "csv")
 
 
 @dataclass(frozen=True)
 class Export:
-    """Export a review: DICOM segmentation, DICOM report, FHIR bundles, PDF, table.
+    """Export a review: DICOM segmentation, DICOM report, copies of the CT, FHIR bundles, PDF, table.
 
     REVIEW is review.json or the folder that holds it; several only for csv, as one table. Identifiers are removed and
     the removal is checked, unless --keep-identifiers is given. DICOM exports need the DICOM study that the review was
-    made from (--dicom).
+    made from (--dicom). dicom-ct copies the study's CT images, de-identified, into a folder of their own, under the
+    UIDs that segmentation and report name.
     """
 
     review: Sequence[Path]
@@ -69,9 +71,23 @@ class Export:
         exporter = Exporter(cases[0], options, report_remarks, written_sentences)
         files: dict[str, bytes] = {}
         for kind in kinds:
-            files |= exporter.files(kind)
+            files |= exporter.files(kind) if kind != CT else {}
+        if CT in kinds:
+            self._copy_ct(exporter)
         self._write(files)
         self._tell(exporter)
+
+    def _copy_ct(self, exporter: Exporter) -> None:
+        """Write the copies of the CT images into a folder of their own, all of them or none."""
+        from ..errors import OutputError
+        from ..output import staged
+
+        folder = self.out / CT
+        if folder.exists() and any(folder.iterdir()):
+            raise OutputError(f"The folder {CT} is there already and not empty; choose another with --out.")
+        with staged(folder) as stage:
+            names = [name for name, data in exporter.ct_files() if (stage / name).write_bytes(data)]
+        print(f"wrote {len(names)} images to {folder}")
 
     def _table(self, cases: Sequence[ExportCase]) -> dict[str, bytes]:
         from ..errors import ConfigurationError
@@ -98,7 +114,7 @@ class Export:
         from ..errors import OutputError
         from ..exchange.dicom_objects import write_bytes
 
-        single = len(files) == 1 and self.out.suffix != "" and not self.out.is_dir()
+        single = len(files) == 1 and CT not in self.to and self.out.suffix != "" and not self.out.is_dir()
         targets = {self.out if single else self.out / name: data for name, data in files.items()}
         try:
             for path, data in targets.items():

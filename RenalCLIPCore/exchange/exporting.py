@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError
 from ..imaging.volume import Geometry
 from ..review import CaseReview, to_json
-from .deidentification import Identity, check_text, deidentified_review, texts_of
+from .ct_copies import CtCopies
+from .deidentification import Identity, UidMap, check_text, deidentified_review, texts_of
 from .dicom_objects import DicomCase, dicom_case, encoded
 from .dicom_source import DicomSource, find_source, needed
 from .export_case import ExportCase, PartMap, part_map
@@ -148,6 +149,23 @@ class Exporter:
     def masks(self) -> Segmentation | None:
         """The DICOM segmentation, None where nothing was segmented."""
         return None if self.dicom.parts is None else self.segmentation
+
+    def ct_files(self) -> Iterator[tuple[str, bytes]]:
+        """De-identified copies of the study's CT images, one by one; the UIDs are those that the other exports name.
+
+        Raises:
+            ConfigurationError: Identifiers shall be kept.
+            InputError: There is no DICOM source.
+            OutputError: De-identification did not remove everything.
+        """
+        options = self.options
+        if options.keep_identifiers:
+            raise ConfigurationError("Copies of CT images are de-identified; leave out --keep-identifiers.")
+        if self.source is None or options.dicom is None:
+            raise needed()
+        study = self.case.review.study.study_id
+        copies = CtCopies(options.dicom, self.source, study, UidMap(options.uid_key or study), self.warnings)
+        yield from copies.files()
 
     def _report(self) -> bytes:
         from .dicom_report import report_object

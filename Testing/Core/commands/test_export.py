@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+import subprocess
 from dataclasses import replace
 
 import pydicom
@@ -70,6 +71,100 @@ def test_nothing_of_the_patient_gets_out_of_any_export(case, tmp_path, capfd):
     document = pypdfium2.PdfDocument(tmp_path / "out" / "review.pdf")
     assert not SECRETS.search("".join(page.get_textpage().get_text_range() for page in document))
     document.close()
+
+
+def test_copies_of_the_ct_hold_nothing_of_the_patient_and_the_uids_that_the_other_exports_name(case, tmp_path, capfd):
+    review, dicom = case
+    out = tmp_path / "out"
+    assert export(review, *kinds("dicom-ct", "dicom-seg", "dicom-sr"), "--dicom", dicom, "--out", out) == 0
+    printed = capfd.readouterr()
+    assert not SECRETS.search(printed.out + printed.err)
+    assert "burned" in printed.err
+    copies = [pydicom.dcmread(path) for path in sorted((out / "dicom-ct").iterdir())]
+    originals = [pydicom.dcmread(path) for path in sorted(dicom.iterdir())]
+    assert len(copies) == len(originals)
+    assert secrets_in(out / "dicom-ct") == []
+    masks = pydicom.dcmread(out / "segmentation.dcm")
+    series = {str(one.SeriesInstanceUID) for one in copies}
+    named = masks.ReferencedSeriesSequence[0]
+    assert str(named.SeriesInstanceUID) in series
+    assert {str(one.ReferencedSOPInstanceUID) for one in named.ReferencedInstanceSequence} <= {
+        str(one.SOPInstanceUID) for one in copies
+    }
+    assert {str(one.StudyInstanceUID) for one in copies} == {str(masks.StudyInstanceUID)}
+    assert {str(one.FrameOfReferenceUID) for one in copies} == {str(masks.FrameOfReferenceUID)}
+    assert len(series) == len({str(one.SeriesInstanceUID) for one in originals})
+    with pydicom.config.disable_value_validation():
+        kept = {str(e.value) for one in originals for e in one.iterall() if e.VR == "UI" and e.keyword != "SOPClassUID"}
+    held = {str(e.value) for one in copies for e in one.iterall() if e.VR == "UI"}
+    assert not {uid for uid in kept & held if not uid.startswith("1.2.840.10008.")}
+    assert not [e for one in copies for e in one.iterall() if e.tag.is_private]
+    assert {one.PatientIdentityRemoved for one in copies} == {"YES"}
+    assert all(one.file_meta.MediaStorageSOPInstanceUID == one.SOPInstanceUID for one in copies)
+    by_place = {(float(one.ImagePositionPatient[2]), one.SeriesNumber): one for one in originals}
+    for copy in copies:
+        original = by_place[float(copy.ImagePositionPatient[2]), copy.SeriesNumber]
+        assert (copy.pixel_array == original.pixel_array).all()
+        assert (copy.RescaleSlope, copy.RescaleIntercept) == (original.RescaleSlope, original.RescaleIntercept)
+
+
+def test_copies_of_the_ct_are_a_study_that_the_segmentation_fits(case, tmp_path):
+    from RenalCLIPCore.imaging.importing import ImportOptions, import_study
+
+    out = tmp_path / "out"
+    assert export(case[0], *kinds("dicom-ct"), "--dicom", case[1], "--out", out) == 0
+    again = import_study([out / "dicom-ct"], tmp_path / "study", ImportOptions(phases_of(out / "dicom-ct")))
+    first = r.read_review(case[0] / "review.json").study
+    assert again.reference.geometry.size == tuple(first.phases[0].size)
+
+
+def phases_of(folder):
+    """Phases by series number, since what would tell them is gone from the copies."""
+    numbers = sorted({int(pydicom.dcmread(path).SeriesNumber) for path in folder.iterdir()})
+    from RenalCLIPCore.imaging.importing import parse_phase_overrides
+
+    return parse_phase_overrides([f"{phase}={number}" for phase, number in zip("AV", numbers, strict=True)])
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian's dicom3tools) is not installed")
+def test_the_independent_validator_finds_no_error_in_a_copy_of_the_ct_that_the_original_lacks(tmp_path):
+    volumes, labels = phantom_volumes("A")
+    for name, options in (("plain", {}), ("enhanced", {"enhanced": True}), ("packed", {"transfer_syntax": "jpegls"})):
+        dicom = write_dicom(volumes, tmp_path / name / "dicom", localiser=False, **options)
+        write_case(tmp_path / name / "review", dicom, labels)
+        out = tmp_path / name / "out"
+        assert export(tmp_path / name / "review", *kinds("dicom-ct"), "--dicom", dicom, "--out", out) == 0
+        copies = sorted((out / "dicom-ct").iterdir())
+        originals = sorted(path for path in dicom.rglob("*") if path.is_file())
+        assert errors(copies[0]) - errors(originals[0]) == set(), name
+        assert name == "enhanced" or errors(copies[len(copies) // 2]) == set()
+
+
+def errors(path):
+    """What an independent validator calls an error."""
+    found = subprocess.run(["dciodvfy", path], capture_output=True, text=True).stderr
+    return {line for line in found.splitlines() if line.startswith("Error")}
+
+
+def test_images_with_burned_in_text_are_left_out_of_the_copies_and_a_full_folder_is_refused(case, tmp_path, capsys):
+    folder = tmp_path / "dicom"
+    shutil.copytree(case[1], folder)
+    files = sorted(folder.iterdir())
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        dataset.BurnedInAnnotation = "YES" if path == files[0] else "NO"
+        dataset.save_as(path)
+    out = tmp_path / "out"
+    assert export(case[0], *kinds("dicom-ct"), "--dicom", folder, "--out", out) == 0
+    assert "1 images with text burned" in capsys.readouterr().err
+    assert len(list((out / "dicom-ct").iterdir())) == len(files) - 1
+    assert "not empty" in refused(capsys, case[0], *kinds("dicom-ct"), "--dicom", folder, "--out", out)
+    other = tmp_path / "other"
+    assert "--keep-identifiers" in refused(
+        capsys, case[0], *kinds("dicom-ct"), "--dicom", folder, "--out", other, "--keep-identifiers"
+    )
+    assert "--dicom" in refused(capsys, case[0], *kinds("dicom-ct"), "--out", other)
+    assert not other.exists() or list(other.iterdir()) == []
 
 
 def test_kept_identifiers_are_the_source_s_and_the_output_stays_silent_of_them(case, tmp_path, capfd):
