@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..cohort.roi_store import RoiStore
 from ..cohort.splits import LearningCohort
@@ -29,6 +30,8 @@ from .stage import CONFIGURATION_FILE
 from .tasks import MultitaskModel
 
 Progress = Callable[[float, str], None]
+
+_AT_ONCE = 64  # alignment learns from batches that are too large to be read at once
 
 
 @dataclass(frozen=True)
@@ -89,37 +92,25 @@ def export_bundle(
         BundleError: The bundle cannot be written.
     """
     configuration, fusion = _supervised(run)
-    sources = LearntFrom.of((*cohort.training, *cohort.validation)).joined(learnt_from(run))
-    words = words.under_terms_of(sources)
     model = best_model(run, configuration, cohort)
     heads = dict(model.heads.items())
     one_phase = fusion == "arterial-else-venous"
-    training, validation = (
-        predict_rows(model.encoder, heads, rows, store, configuration.batch_size, part, progress, one_phase=one_phase)
-        for part, rows in enumerate((cohort.training, cohort.validation))
-    )
-    learnt = Learnt(training, cohort.training, validation, cohort.validation)
+    learnt = learnt_by(model.encoder, heads, cohort, store, configuration.batch_size, progress, one_phase=one_phase)
     statistics, rule = learnt.outliers()
     encoder = _with_projection(model.encoder, learnt)
-    manifest = BundleManifest(
-        name=words.name,
-        version=words.version,
-        created=now(),
-        architecture=Architecture(width=configuration.encoder.width, embedding_dim=encoder.embedding_dim),
-        preprocessing=Preprocessing(**vars(store.spec)),
+    manifest = manifest_of(
+        words,
+        LearntFrom.of((*cohort.training, *cohort.validation)).joined(learnt_from(run)),
+        encoder,
+        store,
         fusion=fusion,
         tasks=tuple(learnt.task(name, configuration.heads.hidden) for name in configuration.tasks),
         risk=learnt.risk() if SURVIVAL_TASK in configuration.tasks else None,
         out_of_distribution=rule,
-        index=True,
-        phantom_trained=words.phantom,
-        intended_use=words.intended_use,
-        licence=words.licence,
         training_data=(
             f"{words.training_data} {numbers(cohort)} Neighbours: cosine of whitened backbone features (no image-text "
             "space)."
         ),
-        training_groups=tuple(sorted(sources.groups)),
     )
     index = CaseIndex(
         embeddings(encoder, learnt.training),
@@ -129,6 +120,53 @@ def export_bundle(
     kept = {name: stored(model.heads[name]) for name in configuration.tasks}
     contents = BundleContents(manifest, stored(encoder), kept, index=index, statistics=statistics)
     return write_bundle(out, contents, overwrite=overwrite)
+
+
+def manifest_of(
+    words: BundleWords, sources: LearntFrom, encoder: RenalEncoder, store: RoiStore, **parts: Any
+) -> BundleManifest:
+    """The manifest of an exported bundle, which has an index.
+
+    Args:
+        words: What a person says.
+        sources: What was learnt from: its terms and groups.
+        encoder: With its projection.
+        store: Whose regions it was trained on.
+        **parts: Fields of the manifest that the kinds of bundles differ in.
+    """
+    words = words.under_terms_of(sources)
+    return BundleManifest(
+        name=words.name,
+        version=words.version,
+        created=now(),
+        architecture=Architecture(width=encoder.width, embedding_dim=encoder.embedding_dim),
+        preprocessing=Preprocessing(**vars(store.spec)),
+        index=True,
+        phantom_trained=words.phantom,
+        intended_use=words.intended_use,
+        licence=words.licence,
+        training_groups=tuple(sorted(sources.groups)),
+        **parts,
+    )
+
+
+def learnt_by(
+    encoder: nn.Module,
+    heads: Mapping[str, nn.Module],
+    cohort: LearningCohort,
+    store: RoiStore,
+    batch_size: int,
+    progress: Progress | None = None,
+    *,
+    one_phase: bool = False,
+) -> Learnt:
+    """What a finished model says of the training and validation rows, for calibration, risk, statistics and index."""
+    at_once = min(batch_size, _AT_ONCE)
+    training, validation = (
+        predict_rows(encoder, heads, rows, store, at_once, part, progress, one_phase=one_phase)
+        for part, rows in enumerate((cohort.training, cohort.validation))
+    )
+    return Learnt(training, cohort.training, validation, cohort.validation)
 
 
 def _supervised(run: Path) -> tuple[SupervisedStage, Fusion]:

@@ -15,16 +15,16 @@ from ..errors import TrainingError
 from ..models.bundle import Bundle, BundleContents, file_hash, write_bundle
 from ..models.bundle_parts import CaseIndex, TaskPrompts
 from ..models.encoder import RenalEncoder
-from ..models.manifest import MANIFEST_FILE, Architecture, BundleManifest, Preprocessing, Risk, Task
+from ..models.manifest import MANIFEST_FILE, BundleManifest, Risk, Task
 from ..models.text_encoder import load_text_encoder
 from ..models.text_features import FEATURES_FILE, read_text_features
 from ..text.prompts import zero_shot_prompts
 from .alignment import AlignmentModel, start_from
 from .checkpoints import load_trained_state
 from .configuration import load_configuration
-from .export import BundleWords, Progress, best_content, best_model, now, numbers
+from .export import BundleWords, Progress, best_content, best_model, learnt_by, manifest_of, numbers
 from .fine_tuning_stages import SURVIVAL_TASK, MultitaskConfiguration
-from .learnt import Learnt, embeddings, facts, predict_rows, round_to_half, stored
+from .learnt import Learnt, embeddings, facts, round_to_half, stored
 from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE
@@ -86,7 +86,6 @@ def export_alignment(
     content = best_content(run, configuration.digest, cohort)
     rows = (*cohort.training, *cohort.validation)
     sources = LearntFrom.of(rows).joined(learnt_from(run, heads, texts, text_encoder))
-    words = words.under_terms_of(sources)
     if not content["origin"].startswith(file_hash(texts / FEATURES_FILE)):
         raise TrainingError(f"The run {run.name} was trained on other text features than those in {texts.name}.")
     features = read_text_features(texts)
@@ -104,25 +103,19 @@ def export_alignment(
         added = _of_bundle(heads, run, configuration.freeze_encoder)
     else:
         added = _added(heads, run, encoder, configuration.freeze_encoder, cohort, store, progress)
-    learnt = _read_cohort(encoder, {}, cohort, store, configuration.batch_size, progress)
+    learnt = learnt_by(encoder, {}, cohort, store, configuration.batch_size, progress)
     statistics, rule = learnt.outliers()
-    manifest = BundleManifest(
-        name=words.name,
-        version=words.version,
-        created=now(),
-        architecture=Architecture(width=configuration.encoder.width, embedding_dim=encoder.embedding_dim),
-        preprocessing=Preprocessing(**vars(store.spec)),
+    manifest = manifest_of(
+        words,
+        sources,
+        encoder,
+        store,
         fusion="random-phase",
         tasks=added.tasks,
         risk=added.risk,
         out_of_distribution=rule,
         prompts=True,
-        index=True,
-        phantom_trained=words.phantom,
-        intended_use=words.intended_use,
-        licence=words.licence,
         training_data=f"{added.words}{words.training_data} {numbers(cohort)} Aligned with their reports.",
-        training_groups=tuple(sorted(sources.groups)),
     )
     contents = BundleContents(
         manifest,
@@ -145,22 +138,6 @@ def embed_prompts(text_encoder: Path, max_tokens: int) -> dict[str, TaskPrompts]
         )
         for task, prompts in zero_shot_prompts().items()
     }
-
-
-def _read_cohort(
-    encoder: RenalEncoder,
-    heads: Mapping[str, nn.Module],
-    cohort: LearningCohort,
-    store: RoiStore,
-    batch_size: int,
-    progress: Progress | None,
-) -> Learnt:
-    at_once = min(batch_size, 64)
-    training, validation = (
-        predict_rows(encoder, heads, rows, store, at_once, part, progress)
-        for part, rows in enumerate((cohort.training, cohort.validation))
-    )
-    return Learnt(training, cohort.training, validation, cohort.validation)
 
 
 def _index(encoder: RenalEncoder, learnt: Learnt) -> CaseIndex:
@@ -189,7 +166,7 @@ def _added(
     else:
         model = best_model(heads, configuration, cohort)
     named = dict(model.heads.items())
-    learnt = _read_cohort(model.encoder, named, cohort, store, configuration.batch_size, progress)
+    learnt = learnt_by(model.encoder, named, cohort, store, configuration.batch_size, progress)
     own = not (shared or configuration.freeze_encoder)
     tasks = tuple(
         learnt.task(name, configuration.heads.hidden).model_copy(update={"own_encoder": own})
