@@ -171,10 +171,10 @@ def likelihood_sentence(item: LikelihoodFact) -> str:
     Where the model's threshold says the other of what the words suggest, the sentence says so.
     """
     words = next(words for bound, words in _LIKELIHOOD if item.probability < bound)
-    note = "" if item.calibrated else "; uncalibrated model output"
+    note = "" if item.calibrated else ", uncalibrated model output"
     above = item.probability >= item.threshold
     if above != (item.probability >= 0.5):
-        note += f"; {'above' if above else 'below'} the model's threshold of {per_cent(item.threshold)}"
+        note += f", {'above' if above else 'below'} the model's threshold of {per_cent(item.threshold)}"
     finding = f"{item.finding[0].upper()}{item.finding[1:]}"
     return f"{finding} is {words} (predicted probability {per_cent(item.probability)}{note})."
 

@@ -4,6 +4,7 @@ import pytest
 
 from RenalCLIPCore.text.language import ReportTooLongError
 from RenalCLIPCore.text.report_check import CheckedLesion, Fact, check_report
+from RenalCLIPCore.text.report_text import LikelihoodFact, likelihood_sentence
 from Testing.Core.text.planted_sentences import clean_reports, lesion, sentences, verdict
 
 SOLID = {"composition": Fact("segmented as a tumour", "segmented", frozenset({1, 2}))}
@@ -90,6 +91,13 @@ def test_probability_score_risk_and_survival_are_held_to_the_prediction():
     )
     assert verdicts("", known, impression=text.format("8a", 90, "high", 42)) == ["supported"] * 4
     assert verdicts("", known, impression=text.format("9a", 60, "low", 70)) == ["contradicted"] * 4
+
+
+@pytest.mark.parametrize(("probability", "threshold", "calibrated"), [(0.65, 0.73, True), (0.4, 0.2, False)])
+def test_the_drafts_own_sentence_about_a_threshold_is_one_sentence_and_supported(probability, threshold, calibrated):
+    sentence = likelihood_sentence(LikelihoodFact("malignancy", probability, calibrated, threshold))
+    known = CheckedLesion("L1", "left", (53.0,), probabilities={"malignancy": probability})
+    assert verdicts("", known, impression=f"1. {sentence}") == ["supported"]
 
 
 def test_without_lesions_statements_about_one_have_nothing_to_stand_on():

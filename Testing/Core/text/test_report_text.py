@@ -54,7 +54,7 @@ def test_impression_of_a_full_case_word_for_word():
     assert impression_text(FULL) == (
         "1. Left renal mass, 42 mm, R.E.N.A.L. nephrometry score 8a (moderate complexity, predicted).\n"
         "2. Malignancy is likely (predicted probability 83 %).\n"
-        "3. Aggressive histology is unlikely (predicted probability 20 %; uncalibrated model output).\n"
+        "3. Aggressive histology is unlikely (predicted probability 20 %, uncalibrated model output).\n"
         "4. Predicted recurrence risk: high group (score above the median of the phantom training cohort); estimated "
         "recurrence-free probability 71 % at 60 months.\n"
         "Research only. Not for clinical use."
@@ -97,8 +97,8 @@ def test_no_probability_is_worded_as_certain(probability, words):
 @pytest.mark.parametrize(
     ("probability", "threshold", "note"),
     [
-        (0.72, 0.73, "; below the model's threshold of 73 %"),
-        (0.4, 0.2, "; above the model's threshold of 20 %"),
+        (0.72, 0.73, ", below the model's threshold of 73 %"),
+        (0.4, 0.2, ", above the model's threshold of 20 %"),
         (0.73, 0.73, ""),
         (0.1, 0.2, ""),
     ],
