@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,11 @@ from ..errors import CohortError
 from ..imaging.study import Phase
 from .augmentation import Augmentation, augment, draw_parameters
 from .dataset import Draw, EpochPlan, stack_targets
+from .phase_store import LEVELS
 from .slice_store import SliceStore
 from .table import CohortRow
 
+REMEMBERED_BYTES: Final = 1 << 29
 Present = npt.NDArray[np.bool_]
 Sample = tuple[Tensor, Present, Draw]
 
@@ -70,17 +73,23 @@ class SliceDataset(Dataset[Sample]):
         if lacking:
             raise CohortError(f"{lacking} of {len(rows)} rows have none of the phases {', '.join(phases)}.")
         self.targets = stack_targets(self.rows)
+        size = 2 * len(self.rows) * len(self.phases) * store.spec.size**2
+        self._remembered: dict[int, npt.NDArray[np.uint16]] | None = {} if size <= REMEMBERED_BYTES else None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, draw: Draw) -> Sample:
-        size = self.store.spec.size
-        images = torch.zeros(len(self.phases), size, size)
-        case = self.rows[draw.row].case_id
-        for place in np.flatnonzero(self.present[draw.row]):
-            images[place] = torch.from_numpy(self.store.read(case, self.phases[place]))
+        images = torch.from_numpy(self._levels(draw.row).astype(np.float32) * np.float32(1 / LEVELS))
         return images, self.present[draw.row], draw
+
+    def _levels(self, row: int) -> npt.NDArray[np.uint16]:
+        """(P, x, y) as stored. Unpacking them takes as long as the network, so cohorts that fit are remembered."""
+        if self._remembered is None:
+            return self.store.read_levels(self.rows[row].case_id, self.phases)
+        if row not in self._remembered:
+            self._remembered[row] = self.store.read_levels(self.rows[row].case_id, self.phases)
+        return self._remembered[row]
 
     def collate(self, samples: Sequence[Sample]) -> SliceBatch:
         """Samples as one batch."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .learning import add_configuration, add_workers, configuration_of, progress_bar
 
 if TYPE_CHECKING:
+    from ..protocol.predictions import Prediction
+    from ..training.multiphase_reading import PartRead
     from ..training.multiphase_stage import MultiphaseConfiguration
 
 
@@ -141,4 +143,101 @@ class TrainMultiphase:
         return settings.changed(**{name: value for name, value in given.items() if value is not None})
 
 
-COMMANDS: list[Any] = [CohortSlices, TrainMultiphase]
+@dataclass(frozen=True)
+class EvaluateMultiphase:
+    """Write the predictions table of multi-phase runs, or of a bundle's multi-phase networks, on one or more cohorts.
+
+    A network that reads any subset is asked for each of --phases, over the cases that have all of them; 'all' is
+    whatever each case has. A network of fixed phases reads the cases that have all of its own. 'evaluate predictions'
+    turns the table into figures.
+    """
+
+    name: ClassVar[str] = "evaluate multiphase"
+    run_folder: list[Path] | None
+    bundle: Path | None
+    cohort: list[Path]
+    slices: list[Path]
+    split: list[str]
+    phases: list[str] | None
+    model: str | None
+    out: Path
+    overwrite: bool
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        source = parser.add_mutually_exclusive_group(required=True)
+        source.add_argument("--run", dest="run_folder", type=Path, nargs="+", metavar="RUN", help="finished runs")
+        source.add_argument("--bundle", type=Path, metavar="BUNDLE", help="model bundle with multi-phase networks")
+        parser.add_argument("--cohort", type=Path, nargs="+", required=True, metavar="CSV", help="cohort tables")
+        parser.add_argument("--slices", type=Path, nargs="+", required=True, metavar="STORE", help="their slice stores")
+        parser.add_argument(
+            "--split",
+            nargs="+",
+            default=["test"],
+            choices=("training", "validation", "test"),
+            help="rows to use (default test)",
+        )
+        parser.add_argument(
+            "--phases",
+            nargs="+",
+            metavar="LETTERS",
+            help="what a network that reads any subset is given: N A V NA NV AV NAV, or all (default all)",
+        )
+        parser.add_argument("--model", help="name in the table (default that of the run or bundle)")
+        parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="predictions table")
+        parser.add_argument("--overwrite", action="store_true", help="replace an older table")
+
+    def run(self) -> None:
+        """Read every cohort with every network."""
+        from ..cohort.slice_store import SliceStore
+        from ..cohort.table import read_cohort
+        from ..errors import CohortError, OutputError
+        from ..protocol.predictions import write_predictions
+        from ..training.multiphase_reading import ALL, bundle_readers, run_reader
+        from ..training.multiphase_stage import phase_letters
+
+        if self.out.exists() and not self.overwrite:
+            raise OutputError(f"{self.out.name} exists already; choose another name or give --overwrite.")
+        if len(self.cohort) != len(self.slices):
+            raise CohortError(
+                f"Every cohort needs its slice store, but {len(self.cohort)} and {len(self.slices)} are given."
+            )
+        sets = [ALL if name == ALL else phase_letters(name) for name in self.phases or [ALL]]
+        readers = bundle_readers(self.bundle) if self.bundle else [run_reader(run) for run in self.run_folder or ()]
+        found: list[Prediction] = []
+        for table, slices in zip(self.cohort, self.slices, strict=True):
+            rows = [row for row in read_cohort(table) if row.split in self.split]
+            for reader in readers if rows else ():
+                with progress_bar("reading cases") as progress:
+                    read = reader.read(rows, SliceStore(slices), sets, progress)
+                for item in read:
+                    found += self._rows(item, table.parent.name)
+        if not found:
+            raise CohortError(
+                f"None of the tables has a row of the split {' or '.join(self.split)} with the phases that are needed."
+            )
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        write_predictions(found, self.out)
+        print(f"{len(found)} predictions in {self.out}")
+
+    def _rows(self, item: PartRead, cohort: str) -> list[Prediction]:
+        """The table's rows of what one network read from one part of the phases."""
+        from ..protocol.multiphase_predictions import multiphase_predictions
+        from ..protocol.predictions import ALL_PHASES
+        from ..training.multiphase_reading import ALL
+
+        return list(
+            multiphase_predictions(
+                item.rows,
+                item.logits,
+                item.task,
+                cohort=cohort,
+                model=self.model or item.model,
+                phases=ALL_PHASES if item.phases == ALL else item.phases,
+                seed=item.seed,
+            )
+        )
+
+
+COMMANDS: list[Any] = [CohortSlices, TrainMultiphase, EvaluateMultiphase]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from RenalCLIPCore.cohort import slice_dataset
 from RenalCLIPCore.cohort.augmentation import Augmentation
 from RenalCLIPCore.cohort.dataset import EpochPlan
 from RenalCLIPCore.cohort.slice_dataset import SliceData, SliceDataset, every_row, kept_phases
@@ -83,10 +84,21 @@ def test_training_batches_repeat_and_hidden_phases_are_dark(tmp_path):
 def test_all_phases_of_a_case_move_together(tmp_path, monkeypatch):
     rows, store = slice_store(tmp_path, 2)
     dataset = SliceDataset(rows, store, "NAV")
-    blob = np.outer(np.hanning(64), np.hanning(64)).astype(np.float32)
-    monkeypatch.setattr(store, "read", lambda case, phase: blob)
+    blob = (10000 * np.outer(np.hanning(64), np.hanning(64))).astype(np.uint16)
+    monkeypatch.setattr(store, "read_levels", lambda case, phases: np.stack([blob] * len(phases)))
     moved = Augmentation(**{**STILL.model_dump(), "translation_px": 8.0, "rotation_rad": (0, 0, 0.3), "scaling": 0.1})
     (batch,) = SliceData(dataset, dataset, EpochPlan(2, 2, 1), moved).training(0, 0, CPU)
     assert torch.allclose(batch.images[:, 0], batch.images[:, 1], atol=1e-6)
     assert torch.allclose(batch.images[:, 0], batch.images[:, 2], atol=1e-6)
     assert not torch.allclose(batch.images[0], batch.images[1], atol=1e-2)
+
+
+def test_what_is_remembered_is_what_is_read(tmp_path, monkeypatch):
+    rows, store = slice_store(tmp_path, 6)
+    monkeypatch.setattr(slice_dataset, "REMEMBERED_BYTES", 0)
+    fresh = SliceDataset(rows, store, "NAV")
+    monkeypatch.setattr(slice_dataset, "REMEMBERED_BYTES", 1 << 29)
+    remembering = SliceDataset(rows, store, "NAV")
+    for _ in range(2):
+        (one,), (other,) = (every_row(dataset, 8, CPU) for dataset in (fresh, remembering))
+        assert torch.equal(one.images, other.images)

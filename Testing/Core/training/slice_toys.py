@@ -11,14 +11,14 @@ from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import Geometry, Volume, write_volume
 from RenalCLIPCore.training.multiphase_stage import MultiphaseConfiguration
 
-SLICE = SliceSpec(spacing_mm=1.0, size=64)
+SLICE = SliceSpec.of_spacing(140 / 64)
 PHASES = {0: "NAV", 1: "NAV", 2: "AV", 3: "NAV", 4: "N", 5: "NV"}
 
 
 def slice_rows(folder, count, split=None):
     """Cases of varying phases; two thirds are training rows."""
     generator = np.random.default_rng(0)
-    grid = Geometry.from_components((64, 64, 3), (1, 1, 5), (-32, -32, -5), np.eye(3))
+    grid = Geometry.from_components((64, 64, 3), (2.1875, 2.1875, 5), (-70, -70, -5), np.eye(3))
     rows = []
     for number in range(count):
         label = number % 2
