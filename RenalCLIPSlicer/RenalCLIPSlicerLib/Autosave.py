@@ -89,6 +89,7 @@ class Autosave:
         self._memory = memory
         self.drafts: dict[int, Draft] = {}
         self.open: Draft | None = None
+        self._closed = False
 
     @property
     def unsaved(self) -> list[Draft]:
@@ -195,7 +196,7 @@ class Autosave:
     def forget(self) -> None:
         """The worklist is closed; what is unsaved stays in memory for the next time."""
         self._keep()
-        self.drafts = {}
+        self._closed, self.drafts = True, {}
 
     def _saved(self, draft: Draft, change: Mapping[str, Any], answer: Any) -> None:
         if answer["conflict"] is not None:
@@ -228,6 +229,8 @@ class Autosave:
             del self.drafts[draft.number]
 
     def _keep(self) -> None:
+        if self._closed:
+            return  # an answer that comes now must not empty what was kept for the next time
         items = [
             {
                 "number": draft.number,

@@ -314,12 +314,17 @@ class WorklistReading:
         if history is None or draft is None:
             return
         point = draft.reading["point_lps_mm"]
-        if history.accepted or history.index > 0:
+        if history.accepted or history.index > 0 or self._placed(history.current):
             lps = [float(value) for value in history.current.lps_mm]
             if point is None or math.dist(lps, point) >= SAME_MM:
                 self.change(point_lps_mm=lps)
         elif point is not None and any(math.dist(one.lps_mm, point) < SAME_MM for one in history.centres):
             self.change(point_lps_mm=None)
+
+    def _placed(self, centre: Centre) -> bool:
+        """Whether a person placed a first point, where neither masks nor the cohort table propose one."""
+        proposed = self.current["centre_lps_mm"] if self.current else None
+        return centre.source == "manual" and (proposed is None or math.dist(centre.lps_mm, proposed) >= SAME_MM)
 
     def _list(self, result: Mapping[str, Any]) -> None:
         self.rows, self.total, self.finished = list(result["cases"]), result["total"], result["finished"]

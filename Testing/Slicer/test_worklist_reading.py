@@ -1,6 +1,7 @@
 """A reader's way through a worklist without Qt: autosave, lost answers, conflicts, a worker that is started anew."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from RenalCLIPSlicerLib.Autosave import EMPTY
@@ -10,7 +11,7 @@ from RenalCLIPSlicerLib.WorklistReading import WorklistReading
 from RenalCLIPSlicerLib.WorklistWords import remarks, savedWords, versionRows, versionTitles, withheldWords
 
 from RenalCLIPCore.review import encode
-from Testing.Slicer.fake_worker import MASKS, FakeFiles, FakeWorker, review
+from Testing.Slicer.fake_worker import MASKS, FakeFiles, FakeWorker, absent, centre, review
 
 LOCKED = WorkerError(-32000, "The worklist's database is locked by another program; try again.", "worklist")
 
@@ -260,6 +261,24 @@ def test_a_case_without_masks_is_read_at_the_proposed_centre_or_only_shown(work,
     work.step(1)
     assert sent(worker, "review")[-1]["centre_lps_mm"] == [1.0, 2.0, 3.0]
     assert work.draft.reading["point_lps_mm"] is None, "a proposal is no reading"
+
+
+def test_a_first_point_that_is_placed_by_hand_is_the_readings(work, worker):
+    worker.automatic["worklist.step"] = case_answer(1, label_map=None)
+    work.step(1)
+    found = review(1)
+    lesion = replace(found.lesions[0], label="point", centre_proposed=absent(), centre_used=centre(-40, "manual"))
+    worker.automatic["review"] = encode(replace(found, lesions=(lesion,)))
+    work._case.centres.move((-40.0, 20.0, -30.0))
+    assert work.draft.reading["point_lps_mm"] == [-40.0, 20.0, -30.0]
+
+
+def test_an_answer_that_comes_after_the_end_does_not_empty_what_was_kept(opened, worker, memory):
+    opened.change(quality="poor")
+    opened.saving.leave()
+    opened.saving.forget()
+    worker.die()
+    assert "poor" in memory.text
 
 
 def test_time_counts_for_the_open_case_and_goes_with_its_changes(opened, worker):
