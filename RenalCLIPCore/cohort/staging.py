@@ -8,6 +8,7 @@ from typing import Final
 STAGES: Final = ("I", "II", "III", "IV")
 _GROUP = re.compile(r"\b(?:stage\s*)?(iv|iii|ii|i)(?:[ab]?)\b", re.IGNORECASE)
 _ARABIC = re.compile(r"\bstage\s*([1-4])", re.IGNORECASE)
+_T_PART = re.compile(r"[pcyr]*T([0-4][a-d]?)", re.IGNORECASE)
 _T, _N, _M = (re.compile(rf"[pcyr]*{letter}([0-4x])", re.IGNORECASE) for letter in "TNM")
 
 
@@ -30,3 +31,9 @@ def stage_group(words: str) -> int | None:
     if found := _GROUP.fullmatch(text):
         return STAGES.index(found[1].upper()) + 1
     return None
+
+
+def t_category(words: str) -> str:
+    """The T category (``1a``, ``2``, ``3b``) that TNM words name, or empty; stage groups alone do not tell it."""
+    found = _T_PART.search(words)
+    return found[1].lower() if found else ""

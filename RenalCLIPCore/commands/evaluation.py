@@ -35,6 +35,7 @@ class _Evaluate:
     reference: str
     pool: list[str]
     paper_cohort: list[str]
+    paper: str
     resamples: int
     seed: int
     title: str
@@ -64,15 +65,16 @@ class _Evaluate:
         from ..protocol.held_out import shared_between
         from ..protocol.joining import join_predictions, join_readings, join_reports
         from ..protocol.prediction_table import read_generated_reports, read_predictions, read_readings
-        from ..protocol.published import check_paper_cohorts
+        from ..protocol.published import PREDECESSOR, check_paper_cohorts
         from ..protocol.study import evaluate_study, write_study
         from ..protocol.study_data import StudyData, StudySettings
 
         pools = {name: tuple(parts.split(",")) for name, parts in map(_pair, self.pool)}
         paper = dict(map(_pair, self.paper_cohort))
-        check_paper_cohorts(paper)
+        check_paper_cohorts(paper, self.paper)
+        phases = _phase_words(self.phases) or ("NAV" if self.paper == PREDECESSOR else None)
         settings = StudySettings(
-            self.split, self.resamples, self.seed, _phase_words(self.phases), self.reference, pools, paper
+            self.split, self.resamples, self.seed, phases, self.reference, pools, paper, self.paper
         )
         found = [*predictions, *(item for path in self.predictions for item in read_predictions(path))]
         reports = [item for path in self.reports for item in read_generated_reports(path)]
@@ -302,6 +304,13 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--paper-cohort", nargs="+", default=[], metavar="OURS=THEIRS", help="cohort of the paper to show beside ours"
+    )
+    parser.add_argument(
+        "--paper",
+        default="renalclip",
+        choices=("renalclip", "predecessor"),
+        help="whose tables to make; predecessor adds those of Xiong et al. 2025: comparators, clinical subgroups, the "
+        "aggressiveness score and survival (main tables from NAV unless --phases says otherwise)",
     )
     parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="bootstrap resamples (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")

@@ -17,6 +17,7 @@ Levels = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
 Features = dict[str, float]
 Step = tuple[int, int, int]
+Neighbours = list[tuple[Step, Levels, Levels]]  # direction, levels one step along it, levels one step back
 
 NAN = float("nan")
 # the IBSI's tags of the features of a matrix of levels and sizes, in the order of size_features
@@ -48,9 +49,9 @@ def texture_features(levels: Levels) -> Features:
     Returns:
         Features by IBSI tag; NaN where one is undefined (no neighbours, one level).
     """
-    steps = list(directions(levels))
-    found = cooccurrence_features(levels, steps) | run_length_features(levels, steps)
-    return found | zone_features(levels) | tone_difference_features(levels, steps) | dependence_features(levels, steps)
+    near = neighbours(levels)
+    found = cooccurrence_features(levels, near) | run_length_features(levels, near)
+    return found | zone_features(levels) | tone_difference_features(levels, near) | dependence_features(levels, near)
 
 
 def directions(levels: Levels) -> Iterator[Step]:
@@ -61,19 +62,21 @@ def directions(levels: Levels) -> Iterator[Step]:
             yield i, j, k
 
 
-def neighbour(levels: Levels, step: Step) -> Levels:
-    """Level of the neighbour one step away of every voxel, 0 where there is none."""
+def neighbours(levels: Levels) -> Neighbours:
+    """Level of the neighbour of every voxel one step away, 0 where there is none, by direction and both ways."""
     padded = np.pad(levels, 1)
-    box = tuple(slice(1 + s, 1 + s + n) for s, n in zip(step, levels.shape, strict=True))
-    return np.asarray(padded[box])
+
+    def away(step: Step) -> Levels:
+        return padded[tuple(slice(1 + s, 1 + s + n) for s, n in zip(step, levels.shape, strict=True))]
+
+    return [(step, away(step), away((-step[0], -step[1], -step[2]))) for step in directions(levels)]
 
 
-def cooccurrence_features(levels: Levels, steps: list[Step]) -> Features:
+def cooccurrence_features(levels: Levels, near: Neighbours) -> Features:
     """Grey level co-occurrence: symmetric, distance 1; the mean of the features over the directions."""
     count = int(levels.max())
     found: list[Features] = []
-    for step in steps:
-        other = neighbour(levels, step)
+    for _, other, _ in near:
         pairs = (levels > 0) & (other > 0)
         if pairs.any():
             place = (levels[pairs] - 1) * count + other[pairs] - 1
@@ -133,19 +136,17 @@ def _information(p: Array, margin: Array) -> Features:
     }
 
 
-def run_length_features(levels: Levels, steps: list[Step]) -> Features:
+def run_length_features(levels: Levels, near: Neighbours) -> Features:
     """Grey level run lengths; the mean of the features over the directions."""
     voxels = int((levels > 0).sum())
-    return _mean([size_features(_RUNS, *_runs(levels, step), voxels) for step in steps], {})
+    return _mean([size_features(_RUNS, *_runs(levels, *ways), voxels) for ways in near], {})
 
 
-def _runs(levels: Levels, step: Step) -> tuple[Levels, Levels]:
+def _runs(levels: Levels, step: Step, ahead: Levels, behind: Levels) -> tuple[Levels, Levels]:
     """Level and length of every run along a direction."""
-    back: Step = (-step[0], -step[1], -step[2])
-    starts = np.argwhere((levels > 0) & (neighbour(levels, back) != levels))
-    at = tuple(starts.T)
-    level = levels[at]
-    goes_on = (levels > 0) & (neighbour(levels, step) == levels)
+    starts = np.argwhere((levels > 0) & (behind != levels))
+    level = levels[tuple(starts.T)]
+    goes_on = (levels > 0) & (ahead == levels)
     length = np.ones(len(starts), dtype=np.int64)
     moving = np.arange(len(starts))
     place = starts.copy()
@@ -170,25 +171,28 @@ def zone_features(levels: Levels) -> Features:
     size: list[int] = []
     distance: list[int] = []
     for value in np.unique(levels[levels > 0]):
-        zones, count = ndimage.label(levels == value, structure=reach)
+        here = levels == value
+        zones, count = ndimage.label(here, structure=reach)
+        number = zones[here]
         level += [int(value)] * count
-        size += np.bincount(zones.ravel(), minlength=count + 1)[1:].tolist()
-        distance += np.asarray(ndimage.minimum(border, zones, np.arange(1, count + 1)), dtype=int).tolist()
+        size += np.bincount(number, minlength=count + 1)[1:].tolist()
+        nearest = np.full(count + 1, np.iinfo(np.int64).max)
+        np.minimum.at(nearest, number, border[here])
+        distance += nearest[1:].tolist()
     voxels = int((levels > 0).sum())
     of_size = size_features(_ZONES, np.array(level), np.array(size), voxels)
     return of_size | size_features(_DISTANCES, np.array(level), np.array(distance), voxels)
 
 
-def dependence_features(levels: Levels, steps: list[Step]) -> Features:
+def dependence_features(levels: Levels, near: Neighbours) -> Features:
     """Neighbouring grey level dependence: neighbours of the same level (coarseness 0, distance 1), itself counted."""
     inside = levels > 0
     same = np.ones(levels.shape, dtype=np.int64)
-    for step in steps:
-        for way in (step, (-step[0], -step[1], -step[2])):
-            same += neighbour(levels, way) == levels
+    for _, ahead, behind in near:
+        same += ahead == levels
+        same += behind == levels
     found = size_features(_DEPENDENCES, levels[inside], same[inside], int(inside.sum()))
-    _, counts = np.unique(np.stack([levels[inside], same[inside]]), axis=1, return_counts=True)
-    return found | {"ngl_dc_energy": float(((counts / counts.sum()) ** 2).sum())}
+    return found | {"ngl_dc_energy": float((_shares(levels[inside], same[inside]) ** 2).sum())}
 
 
 def size_features(names: tuple[str, ...], level: Levels, size: Levels, voxels: int) -> Features:
@@ -203,26 +207,33 @@ def size_features(names: tuple[str, ...], level: Levels, size: Levels, voxels: i
     i, j, n = level.astype(float), size.astype(float), len(level)
     emphasis = (j**-2, j**2, i**-2, i**2, i**-2 * j**-2, i**2 * j**-2, j**2 * i**-2, i**2 * j**2)
     uneven = [float((np.bincount(values).astype(float) ** 2).sum()) / n for values in (level, size)]
-    _, counts = np.unique(np.stack([level, size]), axis=1, return_counts=True)
     values = [
         *(float(value.mean()) for value in emphasis),
         *(value for one in uneven for value in (one, one / n)),
         n / voxels,
         float(i.var()),
         float(j.var()),
-        entropy(counts / n),
+        entropy(_shares(level, size)),
     ]
     return dict(zip(names, values, strict=True))
 
 
-def tone_difference_features(levels: Levels, steps: list[Step]) -> Features:
+def _shares(level: Levels, size: Levels) -> Array:
+    """Share of every pair of level and size among the elements."""
+    counts = np.bincount(level * (int(size.max()) + 1) + size)
+    return np.asarray(counts[counts > 0] / len(level))
+
+
+def tone_difference_features(levels: Levels, near: Neighbours) -> Features:
     """Neighbourhood grey tone difference: how far voxels are from the mean of their neighbours, distance 1."""
-    near = np.stack([neighbour(levels, way) for s in steps for way in (s, (-s[0], -s[1], -s[2]))])
-    count = (near > 0).sum(axis=0)
+    count, total = np.zeros_like(levels), np.zeros_like(levels)
+    for _, ahead, behind in near:
+        for other in (ahead, behind):
+            count += other > 0
+            total += other
     valid = (levels > 0) & (count > 0)
     if not valid.any():
         return dict.fromkeys(_TONES, NAN)
-    total = near.sum(axis=0)
     level = levels[valid]
     away = np.abs(level - total[valid] / count[valid])
     present = np.unique(level)

@@ -94,8 +94,8 @@ def ablation_sections(data: StudyData) -> list[Section]:
     """Sections of the phases and of label efficiency, where the predictions have several of either."""
     sections = []
     if phases := phase_scores(data):
-        words = ("Late fusion: the logits of the phases are averaged. Each row compares the settings on the cases that "
-                 "all of them have.",)  # fmt: skip
+        how = "Late fusion: the logits of the phases are averaged." * (data.settings.paper == "renalclip")
+        words = (f"{how} Each row compares the settings on the cases that all of them have.".strip(),)
         sections.append(Section("phases", "Multi-phase ablation", words, tuple(_phase_figures(phases)),
                                 (_phase_table(phases),)))  # fmt: skip
     if fractions := fraction_scores(data):

@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 Cohorts = Mapping[str, Sequence[CohortRow]]
 
 PRIMARY_LESION = "L1"
-PHASE_SETTINGS = ("A", "AV", "NAV", "NAVD", ONE_PHASE, ALL_PHASES)  # order in tables
+PHASE_SETTINGS = ("N", "A", "V", "NA", "NV", "AV", "NAV", "NAVD", ONE_PHASE, ALL_PHASES)  # order in tables
 RISK_TASK = "rfs"  # its score is evaluated on every endpoint
 
 

@@ -11,12 +11,13 @@ from ..errors import CohortError
 from ..evaluation.bootstrap import Interval
 from ..resources import resources
 from .diagnosis import OWN, CellScore
-from .evidence import Cell, EvidenceTable, Section, interval_words
+from .evidence import Cell, EvidenceTable, Section, interval_words, slug
 from .report_quality import language_scores
 from .study_data import ORACLE, StudyData, task_words
 
-FILE = "published/renalclip.csv"
-PAPER_MODEL = "RenalCLIP"
+RENALCLIP, PREDECESSOR = "renalclip", "predecessor"
+# the model that each paper is about, as its file names it
+PAPER_MODELS = {RENALCLIP: "RenalCLIP", PREDECESSOR: "Deep learning model"}
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class PublishedFigure:
     source: str
 
 
-@lru_cache(maxsize=1)
-def published_figures() -> tuple[PublishedFigure, ...]:
-    """All figures of the shipped file."""
-    with (resources() / FILE).open(newline="", encoding="utf-8") as file:
+@lru_cache(maxsize=2)
+def published_figures(paper: str = RENALCLIP) -> tuple[PublishedFigure, ...]:
+    """All figures of a paper's shipped file."""
+    with (resources() / "published" / f"{paper}.csv").open(newline="", encoding="utf-8") as file:
         return tuple(
             PublishedFigure(
                 line["cohort"], line["task"], line["measure"], line["model"],
@@ -56,28 +57,29 @@ def published_figures() -> tuple[PublishedFigure, ...]:
         )  # fmt: skip
 
 
-def check_paper_cohorts(names: Mapping[str, str]) -> None:
+def check_paper_cohorts(names: Mapping[str, str], paper: str = RENALCLIP) -> None:
     """Refuse cohorts that the paper does not have.
 
     Raises:
         CohortError: A name is unknown.
     """
-    known = list(dict.fromkeys(figure.cohort for figure in published_figures()))
+    known = list(dict.fromkeys(figure.cohort for figure in published_figures(paper)))
     unknown = [name for name in names.values() if name not in known]
     if unknown:
         raise CohortError(f"The paper has no cohort {unknown[0]!r}; it has {', '.join(known)}.")
 
 
 def published_section(data: StudyData, cells: Sequence[CellScore]) -> Section:
-    """Our reference model beside the paper's RenalCLIP and the best other model there, cell by cell."""
+    """Our reference model beside the paper's and the best other model there, cell by cell."""
     rows, records = [], []
+    figures, theirs = published_figures(data.settings.paper), PAPER_MODELS[data.settings.paper]
     for cohort, task, measure, words, value in _ours(data, cells):
         paper = data.settings.paper_cohorts.get(cohort)
-        there = [f for f in published_figures() if (f.cohort, f.task, f.measure) == (paper, task, measure)]
-        first = next((f for f in there if f.model == PAPER_MODEL), None)
+        there = [f for f in figures if (f.cohort, f.task, f.measure) == (paper, task, measure)]
+        first = next((f for f in there if f.model == theirs), None)
         if first is None:
             continue
-        other = max((f for f in there if f.model != PAPER_MODEL), key=lambda f: f.value, default=None)
+        other = max((f for f in there if f.model != theirs), key=lambda f: f.value, default=None)
         shown = f"{other.words} ({other.model})" if other else "-"
         rows.append((cohort, str(paper), _task(task), measure, words, first.words, shown, first.source))
         records.append((cohort, paper, task, measure, value, first.value, other.model if other else None,
@@ -89,10 +91,10 @@ def published_section(data: StudyData, cells: Sequence[CellScore]) -> Section:
     table = EvidenceTable(
         "published",
         "Ours beside the paper's",
-        ("Cohort", "Paper's cohort", "Task", "Measure", data.models[0], "Paper: RenalCLIP", "Paper: best other model",
+        ("Cohort", "Paper's cohort", "Task", "Measure", data.models[0], f"Paper: {theirs}", "Paper: best other model",
          "Source"),
         tuple(rows),
-        ("cohort", "paper_cohort", "task", "measure", "value", "paper_renalclip", "paper_best_other_model",
+        ("cohort", "paper_cohort", "task", "measure", "value", f"paper_{slug(theirs)}", "paper_best_other_model",
          "paper_best_other", "source"),
         tuple(records),
     )  # fmt: skip

@@ -84,7 +84,7 @@ def regression_section_parts(data: StudyData, endpoint: str) -> tuple[list[Evide
         blocks = [(item, regress(endpoint, item)) for item in items]
         if not any(found for _, found in blocks):
             continue
-        tables.append(_table(cohort, endpoint, blocks))
+        tables.append(regression_table(cohort, endpoint, blocks))
         item, found = blocks[0]
         figures += [_forest(cohort, endpoint, item, found)] if found else []
     return tables, figures
@@ -132,7 +132,10 @@ def regress(endpoint: str, item: ModelScores) -> Regression | None:
     return Regression(variables, univariate, both, len(months), int(event.sum()))
 
 
-def _table(cohort: str, endpoint: str, blocks: Sequence[tuple[ModelScores, Regression | None]]) -> EvidenceTable:
+def regression_table(
+    cohort: str, endpoint: str, blocks: Sequence[tuple[ModelScores, Regression | None]]
+) -> EvidenceTable:
+    """Univariate and multivariate hazard ratios of every model's score and of what it is adjusted for."""
     rows: list[tuple[str, ...]] = []
     records: list[tuple[Cell, ...]] = []
     for item, found in blocks:

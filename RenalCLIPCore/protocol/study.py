@@ -15,8 +15,10 @@ from .baseline import baseline_section
 from .diagnosis import SCORE_COLUMNS, CellScore, diagnosis_sections, measured
 from .evaluation_page import PAGE, PageHead, render_page
 from .evidence import Cell, EvidenceTable, Section, interval_words, range_words, write_section
+from .predecessor import clinical_section, comparator_section
+from .predecessor_prognosis import prognosis_section
 from .prognosis import aggressiveness_section, endpoint_section
-from .published import published_section
+from .published import PREDECESSOR, published_section
 from .reader_study import reader_sections
 from .report_quality import report_section
 from .study_data import ORACLE, StudyData, task_words
@@ -104,9 +106,15 @@ def _steps(data: StudyData, cells: Sequence[CellScore]) -> list[tuple[str, Step]
         (task_words(name).lower(), lambda name=name: [endpoint_section(data, cells, name)])  # type: ignore[misc]
         for name in data.endpoints()
     ]
+    second: list[tuple[str, Step]] = [
+        ("comparators", lambda: [comparator_section(data)]),
+        ("clinical subgroups", lambda: [clinical_section(data)]),
+        ("aggressiveness score", lambda: [prognosis_section(data)]),
+    ]
     return [
         ("summary", lambda: [_summary(data, cells)]),
         ("cohorts", lambda: [baseline_section(data)]),
+        *(second if data.settings.paper == PREDECESSOR else ()),
         ("curves", lambda: diagnosis_sections(data, cells)),
         *survival,
         ("predicted aggressiveness", lambda: [aggressiveness_section(data)]),

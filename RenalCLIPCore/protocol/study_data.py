@@ -41,6 +41,7 @@ class StudySettings:
         reference: The model that others are compared with; the first one where it is empty.
         pools: Names of cohorts to evaluate together as well, by the name of the pool.
         paper_cohorts: Cohort of the paper whose figures stand beside ours, by the name of ours.
+        paper: Whose tables are made: ``renalclip``, or ``predecessor`` (Xiong et al. 2025) with its own as well.
     """
 
     split: str = "test"
@@ -50,6 +51,7 @@ class StudySettings:
     reference: str = ""
     pools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     paper_cohorts: Mapping[str, str] = field(default_factory=dict)
+    paper: str = "renalclip"
 
 
 @dataclass(frozen=True)
