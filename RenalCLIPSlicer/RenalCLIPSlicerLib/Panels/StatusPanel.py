@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+import qt
+
 from .Panel import Panel
 
 NOT_CLINICAL = "Research only. Not for clinical use."
@@ -18,6 +20,8 @@ class StatusPanel(Panel):
     def build(self) -> None:
         """Connect *Cancel*."""
         self.ui.bannerLabel.setStyleSheet("background:#2c3742;color:#ffffff;padding:5px 8px;border-radius:3px")
+        for label in (self.ui.messageLabel, self.ui.taskLabel):
+            label.setTextFormat(qt.Qt.PlainText)
         self.connections.on(self.ui.cancelButton.clicked, self.onCancel)
 
     def show(self) -> None:
@@ -25,7 +29,7 @@ class StatusPanel(Panel):
         self._showBanner()
         kind, text = self.case.message
         self.ui.messageLabel.setVisible(bool(text))
-        self.ui.messageLabel.setText(escape(text))
+        self.ui.messageLabel.setText(text)
         theme = self.theme
         if kind == "info":
             self.ui.messageLabel.setStyleSheet(f"color:{theme.quiet}")
@@ -41,7 +45,7 @@ class StatusPanel(Panel):
         task = self.case.task
         self.ui.taskFrame.setVisible(task is not None)
         if task is not None:
-            self.ui.taskLabel.setText(escape(task.line()))
+            self.ui.taskLabel.setText(task.line())
             self.ui.taskProgressBar.setMaximum(0 if task.fraction <= 0 else 100)
             self.ui.taskProgressBar.setValue(round(100 * task.fraction))
             self.ui.cancelButton.setEnabled(not task.cancelling)

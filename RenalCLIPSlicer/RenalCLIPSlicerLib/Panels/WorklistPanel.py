@@ -105,7 +105,7 @@ class WorklistPanel(Panel):
         form.previousCaseButton.setVisible(work.current is not None)
         notice = withheldWords(work.withheld)
         form.noticeLabel.setVisible(bool(notice))
-        form.noticeLabel.setText(escape(notice))
+        form.noticeLabel.setText(notice)
         form.movedFrame.setVisible(work.moved)
         form.movedLabel.setText(
             "Files of the case are not where the worklist says. Choose the folder that holds them now (where the "
