@@ -206,7 +206,8 @@ def test_the_predecessor_stands_beside_with_score_map_and_agreement():
     page = Page(render_html(full_review(), {"L1": drawn})).text
     assert "Malignancy: RenalCLIP and the predecessor agree on malignant (84 % and 79 % malignant)." in page
     assert "2.3 aggressiveness score of 0 to 10" in " ".join(page.split())
-    assert "Predecessor, malignancy: malignant; strongest at" in page
+    assert "Predecessor, malignancy: malignant" in page
+    assert "41 % of the map lies inside the lesion's mask." in page
     assert "Grad-CAM on the axial slice" in page
 
 
