@@ -33,6 +33,8 @@ Progress = Callable[[float, str], None]
 
 _AT_ONCE = 64  # alignment learns from batches that are too large to be read at once
 
+FEATURE_NEIGHBOURS = "Neighbours: cosine of whitened backbone features (no image-text space)."
+
 
 @dataclass(frozen=True)
 class BundleWords:
@@ -107,10 +109,7 @@ def export_bundle(
         tasks=tuple(learnt.task(name, configuration.heads.hidden) for name in configuration.tasks),
         risk=learnt.risk() if SURVIVAL_TASK in configuration.tasks else None,
         out_of_distribution=rule,
-        training_data=(
-            f"{words.training_data} {numbers(cohort)} Neighbours: cosine of whitened backbone features (no image-text "
-            "space)."
-        ),
+        training_data=(f"{words.training_data} {numbers(cohort)} {FEATURE_NEIGHBOURS}"),
     )
     index = CaseIndex(
         embeddings(encoder, learnt.training),

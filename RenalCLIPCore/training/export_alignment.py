@@ -15,14 +15,15 @@ from ..errors import TrainingError
 from ..models.bundle import Bundle, BundleContents, file_hash, write_bundle
 from ..models.bundle_parts import CaseIndex, TaskPrompts
 from ..models.encoder import RenalEncoder
-from ..models.manifest import MANIFEST_FILE, BundleManifest, Risk, Task
+from ..models.feature_statistics import FeatureStatistics
+from ..models.manifest import MANIFEST_FILE, BundleManifest, OutOfDistributionRule, Risk, Task
 from ..models.text_encoder import load_text_encoder
 from ..models.text_features import FEATURES_FILE, read_text_features
 from ..text.prompts import zero_shot_prompts
 from .alignment import AlignmentModel, start_from
 from .checkpoints import load_trained_state
 from .configuration import load_configuration
-from .export import BundleWords, Progress, best_content, best_model, learnt_by, manifest_of, numbers
+from .export import FEATURE_NEIGHBOURS, BundleWords, Progress, best_content, best_model, learnt_by, manifest_of, numbers
 from .fine_tuning_stages import SURVIVAL_TASK, MultitaskConfiguration
 from .learnt import Learnt, embeddings, facts, round_to_half, stored
 from .learnt_from import LearntFrom, learnt_from
@@ -36,7 +37,7 @@ from .text_stages import folder_hash
 class _Heads:
     """Heads of a multi-task run or bundle, with their own encoders where they do not share the run's.
 
-    ``words``: what a bundle says of its training data.
+    ``words`` and ``outliers``: what a bundle says of its training data, and how it tells cases that are unlike them.
     """
 
     tasks: tuple[Task, ...] = ()
@@ -44,6 +45,7 @@ class _Heads:
     heads: Mapping[str, nn.Module] = field(default_factory=dict)
     encoders: Mapping[str, RenalEncoder] = field(default_factory=dict)
     words: str = ""
+    outliers: tuple[FeatureStatistics | None, OutOfDistributionRule | None] | None = None
 
 
 def export_alignment(
@@ -104,7 +106,7 @@ def export_alignment(
     else:
         added = _added(heads, run, encoder, configuration.freeze_encoder, cohort, store, progress)
     learnt = learnt_by(encoder, {}, cohort, store, configuration.batch_size, progress)
-    statistics, rule = learnt.outliers()
+    statistics, rule = added.outliers or learnt.outliers()
     manifest = manifest_of(
         words,
         sources,
@@ -188,8 +190,10 @@ def _of_bundle(folder: Path, run: Path, frozen: bool) -> _Heads:
             f"The heads of {folder.name} are of another encoder than that of {run.name}; align with freeze_encoder on "
             "a bundle that was fine-tuned on random phases."
         )
-    words = f"{bundle.manifest.training_data} Image-text space: "
-    return _Heads(bundle.manifest.tasks, bundle.manifest.risk, bundle.heads, bundle.task_encoders, words)
+    told = bundle.manifest.training_data.replace(FEATURE_NEIGHBOURS, "").strip()
+    words = f"{told} Image-text space: "
+    outliers = (bundle.statistics, bundle.manifest.out_of_distribution)
+    return _Heads(bundle.manifest.tasks, bundle.manifest.risk, bundle.heads, bundle.task_encoders, words, outliers)
 
 
 def _take_frozen(model: AlignmentModel, source: Path | None, run: Path, origin: str) -> None:

@@ -142,6 +142,8 @@ def test_alignment_on_a_frozen_encoder_leaves_a_multitask_runs_heads_what_they_a
     assert run(*onto, "--heads", folder / "tasks-alone") == 0
     added = Bundle.load(folder / "added")
     assert added.manifest.training_data.count("Toys.") == 2
+    assert "no image-text space" not in added.manifest.training_data
+    assert added.manifest.out_of_distribution == alone.manifest.out_of_distribution
     for task in ("malignancy", "rfs"):
         one, two, three = (output(folder, bundle)[0].fused_logits(task) for bundle in (alone, both, added))
         np.testing.assert_allclose(two, one, atol=1e-5)
