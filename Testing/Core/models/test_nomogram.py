@@ -96,6 +96,13 @@ def test_the_shipped_schema_is_the_one_that_is_checked_and_accepts_a_nomogram():
         jsonschema.validate(content(surprise=1), schema)
 
 
+def test_the_example_of_the_guide_is_a_nomogram():
+    guide = (resources() / "guides" / "radiomics.md").read_text(encoding="utf-8")
+    example = guide[guide.index('{"format"') :]
+    example = example[: example.index("]}") + 2]
+    assert Nomogram.model_validate_json(example).components == ("renal_r", "sex", "age_years")
+
+
 @pytest.mark.parametrize(
     ("term", "words"),
     [
