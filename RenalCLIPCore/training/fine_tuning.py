@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from ..cohort.dataset import EpochPlan, RoiData, RoiDataset, balanced_weights
 from ..cohort.fractions import fraction_of
 from ..cohort.roi_store import RoiStore
 from ..cohort.splits import LearningCohort
@@ -25,11 +24,12 @@ from ..models.comparison import WINDOW_HU
 from ..models.manifest import Preprocessing, Risk, Task
 from ..output import write_text
 from . import checkpoints, distribution
-from .distribution import ALONE, Ranks, check_shares
+from .distribution import ALONE, Ranks
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
 from .learnt import predict_rows, risk_of, round_to_half, task_entry
 from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE, Progress, RunResult, Trainer
+from .multitask import supervised_data
 from .prediction import Predictions
 from .starting_weights import starting_encoder
 from .tasks import MultitaskModel, MultitaskTask, score_rows, survival_rows
@@ -108,12 +108,7 @@ def fine_tune(
         torch.set_num_threads(configuration.threads)
     part = labelled_part(configuration, cohort)
     one_phase = configuration.phases == "arterial-else-venous"
-    training = RoiDataset(part.training, store, one_phase=one_phase)
-    validation = RoiDataset(part.validation, store, one_phase=one_phase)
-    weights = balanced_weights(part.training, configuration.balance) if configuration.balance else None
-    plan = EpochPlan(len(training), configuration.batch_size, configuration.seed, weights)
-    check_shares(plan.batch_size, ranks)
-    data = RoiData(training, validation, plan, configuration.augmentation, configuration.workers, ranks.share)
+    data = supervised_data(configuration, part, store, ranks, one_phase=one_phase)
     task = MultitaskTask(configuration, part.training, part.validation)
     origin = _start(task.model, configuration, initial, out, ranks) if initial else ""
     sources = LearntFrom.of((*part.training, *part.validation)).joined(learnt_from(initial))

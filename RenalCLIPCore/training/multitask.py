@@ -13,7 +13,7 @@ from ..errors import TrainingError
 from ..models.bundle import file_hash
 from .checkpoints import load
 from .distribution import ALONE, Ranks, check_shares
-from .fine_tuning_stages import MultitaskConfiguration
+from .fine_tuning_stages import MultitaskConfiguration, SupervisedStage
 from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE, Progress, RunResult, Trainer
 from .tasks import MultitaskTask
@@ -53,17 +53,36 @@ def train_multitask(
         raise TrainingError("With freeze_encoder a finished run is needed whose encoder is used (--initial).")
     if configuration.threads is not None:
         torch.set_num_threads(configuration.threads)
-    training = RoiDataset(cohort.training, store)
-    weights = balanced_weights(cohort.training, configuration.balance) if configuration.balance else None
-    plan = EpochPlan(len(training), configuration.batch_size, configuration.seed, weights)
-    check_shares(plan.batch_size, ranks)
-    validation = RoiDataset(cohort.validation, store)
-    data = RoiData(training, validation, plan, configuration.augmentation, configuration.workers, ranks.share)
+    data = supervised_data(configuration, cohort, store, ranks)
     task = MultitaskTask(configuration, cohort.training, cohort.validation)
     origin = _start_from(task, initial) if initial else ""
     sources = LearntFrom.of((*cohort.training, *cohort.validation)).joined(learnt_from(initial))
     trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, ranks, sources)
     return trainer.fit(resume=resume, progress=progress)
+
+
+def supervised_data(
+    configuration: SupervisedStage, cohort: LearningCohort, store: RoiStore, ranks: Ranks, *, one_phase: bool = False
+) -> RoiData:
+    """Batches of labelled rows, sampled with the classes that the configuration balances in equal shares.
+
+    Args:
+        configuration: Of the stage.
+        cohort: Training and validation rows.
+        store: Regions of all of them.
+        ranks: This process among those of the run.
+        one_phase: Whether every case is seen in its arterial, else its venous phase alone.
+
+    Raises:
+        CohortError: The store lacks a row.
+        ConfigurationError: The processes cannot share a batch evenly.
+    """
+    training = RoiDataset(cohort.training, store, one_phase=one_phase)
+    validation = RoiDataset(cohort.validation, store, one_phase=one_phase)
+    weights = balanced_weights(cohort.training, configuration.balance) if configuration.balance else None
+    plan = EpochPlan(len(training), configuration.batch_size, configuration.seed, weights)
+    check_shares(plan.batch_size, ranks)
+    return RoiData(training, validation, plan, configuration.augmentation, configuration.workers, ranks.share)
 
 
 def _start_from(task: MultitaskTask, run: Path) -> str:
