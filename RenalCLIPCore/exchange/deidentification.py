@@ -27,6 +27,7 @@ REMOVED = "[removed]"
 METHOD = "PS3.15 basic profile; RenalCLIP export"
 STANDARD_ROOT = "1.2.840.10008."
 _SHORTEST = 4
+_NOBODY = ("reader", "renalclip")
 _PROGRAM = "RenalCLIP kidney masks measurements manufacturer device observation bundle resource system preliminary"
 _EDITED = ", from a draft"  # what reader_changes adds to a reader's name
 _IDENTIFYING = {
@@ -56,14 +57,14 @@ class Identity:
 
     @staticmethod
     def of_review(review: CaseReview) -> Identity:
-        """The identifiers that a review was asked to keep."""
-        known = review.study.identifiers
+        """The identifiers that a review was asked to keep, and its readers' whole names."""
+        known, readers = review.study.identifiers, Identity(dict.fromkeys(_reader_names(review), "readers' names"))
         if isinstance(known, Absent):
-            return Identity()
+            return readers
         pairs = [("PatientName", part) for part in _name_parts(known.patient_name)]
         pairs += [("PatientID", known.patient_id), ("AccessionNumber", known.accession_number)]
         pairs += [("StudyDate", form) for form in _date_forms(known.study_date)]
-        return _identity(pairs)
+        return readers | _identity(pairs)
 
     @staticmethod
     def of_dataset(dataset: Dataset) -> Identity:
@@ -251,6 +252,16 @@ def _persons_texts(review: CaseReview, identity: Identity) -> int:
     texts = [text for draft in edited for text in (draft.findings, draft.impression)]
     texts += [text for item in review.edits for text in (item.before, item.after)]
     return sum(identity.without(text, by_person=True) != text for text in texts)
+
+
+def _reader_names(review: CaseReview) -> Iterator[str]:
+    """Names of readers that are long enough not to be found everywhere; a bare ``reader`` is nobody's."""
+    centres = [lesion.centre_used for lesion in review.lesions]
+    names = [one.by for one in centres if not isinstance(one, Absent) and one.source == "manual"]
+    names += [*(item.by for item in review.edits), *(item.by for item in review.sign_off)]
+    for name in map(str.strip, names):
+        if len(name) >= (_SHORTEST if name.isascii() else 2) and name.casefold() not in _NOBODY:
+            yield name
 
 
 def _time(at: str, identity: Identity) -> str:

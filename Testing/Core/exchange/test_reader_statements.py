@@ -36,9 +36,8 @@ def read_by_persons(review):
     draft = r.ReportDraft("Kept sentence.", "1. A mass.", "structured")
     review = replace(review, lesions=(replace(lesion, centre_used=moved, report=draft), *review.lesions[1:]))
     name = lesion.lesion_id
-    edit = r.Edit(
-        "/lesions/0/report/findings", '"Kept sentence."', '"Kept sentence. Written by hand."', READER, AT, "as seen"
-    )
+    after = json.dumps(f"Kept sentence. Seen with {READER}. Written by hand.", ensure_ascii=False)
+    edit = r.Edit("/lesions/0/report/findings", '"Kept sentence."', after, READER, AT, "as seen")
     verdicts = [
         r.SignOff(f"{name} malignancy", "rejected", "looks like an oncocytoma", READER, AT),
         r.SignOff(f"{name} R.E.N.A.L. measured", "accepted", "", OTHER, AT),
@@ -68,6 +67,7 @@ def test_statements_are_verdicts_centres_and_the_sentences_that_persons_wrote():
         ("centre", "centre", "moved by hand", READER),
         ("verdict", "malignancy", "rejected", READER),
         ("verdict", "R.E.N.A.L. measured", "accepted", OTHER),
+        ("sentence", "findings", f"Seen with {READER}.", READER),
         ("sentence", "findings", "Written by hand.", READER),
     ]
     bare = replace(full_review(), edits=(), sign_off=())
@@ -94,6 +94,7 @@ def test_fhir_has_an_observation_per_statement_with_the_reader_as_performer(case
         ("Centre put by the reader: centre", "moved by hand", READER),
         ("Reader's verdict: malignancy", "rejected", READER),
         ("Reader's verdict: R.E.N.A.L. measured", "accepted", OTHER),
+        ("Written by the reader: findings", f"Seen with {READER}.", READER),
         ("Written by the reader: findings", "Written by hand.", READER),
     ]
     assert all("device" not in one and one["effectiveDateTime"] == AT for one in said)
@@ -170,5 +171,6 @@ def test_de_identified_readers_are_numbers_and_their_free_words_are_gone(case):
     names = [one["name"][0]["text"] for one in resources if one["resourceType"] == "Practitioner"]
     assert names == ["Reader 1", "Reader 2"]
     assert [one["valueString"] for one in resources if "performer" in one and "valueString" in one] == [
-        "Written by hand."
+        "Seen with [removed].",
+        "Written by hand.",
     ], "what a reader wrote of the patient's disease stays, without whose name it could hold"
