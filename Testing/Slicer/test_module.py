@@ -89,6 +89,7 @@ def answerMove(driver, widget, worker, files):
 
 def test_an_empty_module_waits_for_a_study(driver, widget):
     ui = widget.parts.ui
+    calm(driver, widget)
     assert "Not for clinical use" in str(ui.bannerLabel.text)
     assert ui.openButton.enabled
     assert not any(
