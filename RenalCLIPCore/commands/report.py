@@ -121,10 +121,9 @@ class ReportPartition(_Model):
 
 
 @dataclass(frozen=True)
-class ReportTranslate(_Model):
-    """Translate the reports of a table into English, by an endpoint or a local model."""
+class _OfTable(_Model):
+    """What commands share that read the reports of a table and write a table."""
 
-    name: ClassVar[str] = "report translate"
     table: Path
     out: Path
 
@@ -134,6 +133,13 @@ class ReportTranslate(_Model):
         parser.add_argument("--table", type=Path, required=True, metavar="CSV", help="cohort table or parted reports")
         parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="table to write")
         _Model.add_model_arguments(parser)
+
+
+@dataclass(frozen=True)
+class ReportTranslate(_OfTable):
+    """Translate the reports of a table into English, by an endpoint or a local model."""
+
+    name: ClassVar[str] = "report translate"
 
     def run(self) -> None:
         """Translate, write, say how it went; a row that was not translated loses its text rather than keep another."""
@@ -156,19 +162,10 @@ class ReportTranslate(_Model):
 
 
 @dataclass(frozen=True)
-class ReportExtract(_Model):
+class ReportExtract(_OfTable):
     """Answer the fourteen questions about the renal mass from the reports of a table."""
 
     name: ClassVar[str] = "report extract"
-    table: Path
-    out: Path
-
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare the arguments."""
-        parser.add_argument("--table", type=Path, required=True, metavar="CSV", help="cohort table or parted reports")
-        parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="table to write")
-        _Model.add_model_arguments(parser)
 
     def run(self) -> None:
         """Read, write, say how it went; a report that could not be read leaves its answers empty."""

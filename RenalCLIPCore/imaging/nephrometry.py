@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypedDict, Unpack
 
 from ..errors import NoKidneyError
 from ..review import Measured
@@ -22,18 +23,33 @@ PERTURBATIONS = 24
 Progress = Callable[[float, str], None]
 
 
+class Given(TypedDict, total=False):
+    """What a measurement may take beside the masks.
+
+    Attributes:
+        excretory: Excretory phase in HU, in the frame of the label map, on any grid.
+        vessels: Mask of the main renal artery and vein (non-zero), on any grid.
+        sinus: Mask of the sinus or collecting system (non-zero), on any grid.
+        perturbations: Draws for the probabilities (24); 0 leaves them out.
+        seed: Of the draws (0).
+        progress: Called with fraction and words; raising cancels.
+    """
+
+    excretory: Volume | None
+    vessels: Volume | None
+    sinus: Volume | None
+    perturbations: int
+    seed: int
+    progress: Progress | None
+
+
 def measure(
     labels: Volume,
     findings: LesionFindings,
     lesion: Lesion,
     *,
-    excretory: Volume | None = None,
-    vessels: Volume | None = None,
-    sinus: Volume | None = None,
     options: NephrometryOptions | None = None,
-    perturbations: int = PERTURBATIONS,
-    seed: int = 0,
-    progress: Progress | None = None,
+    **given: Unpack[Given],
 ) -> Measured:
     """Measure a lesion.
 
@@ -41,23 +57,15 @@ def measure(
         labels: Label map (0 background, 1 kidney, 2 tumour, 3 cyst) in any storage orientation.
         findings: Lesions of that label map.
         lesion: One of them.
-        excretory: Excretory phase in HU, in the frame of the label map, on any grid.
-        vessels: Mask of the main renal artery and vein (non-zero), on any grid.
-        sinus: Mask of the sinus or collecting system (non-zero), on any grid.
         options: Definitions; the defaults when None.
-        perturbations: Draws for the probabilities; 0 leaves them out.
-        seed: Of the draws.
-        progress: Called with fraction and words; raising cancels.
+        **given: What else is known, and how the probabilities are found.
 
     Returns:
         Where no kidney is near the lesion, its size alone, and a total that says why it is absent.
     """
     options = options or NephrometryOptions()
     try:
-        context = measure_context(
-            labels, findings, lesion, excretory=excretory, vessels=vessels, sinus=sinus, options=options,
-            perturbations=perturbations, seed=seed, progress=progress,
-        )  # fmt: skip
+        context = measure_context(labels, findings, lesion, options=options, **given)
     except NoKidneyError as error:
         return size_alone(lesion, options, str(error))
     return measured(context, options)
@@ -68,13 +76,8 @@ def measure_context(
     findings: LesionFindings,
     lesion: Lesion,
     *,
-    excretory: Volume | None = None,
-    vessels: Volume | None = None,
-    sinus: Volume | None = None,
     options: NephrometryOptions | None = None,
-    perturbations: int = PERTURBATIONS,
-    seed: int = 0,
-    progress: Progress | None = None,
+    **given: Unpack[Given],
 ) -> Context:
     """The frame, readings and draws behind :func:`measure`, with the same arguments.
 
@@ -82,15 +85,16 @@ def measure_context(
         NoKidneyError: No parenchyma lies within 60 mm of the lesion.
     """
     options = options or NephrometryOptions()
-    report = progress or (lambda _fraction, _words: None)
+    report = given.get("progress") or (lambda _fraction, _words: None)
     report(0.0, "finding the lesion's kidney")
     fields = kidney_fields(labels, findings, lesion, options.step_mm)
     report(0.1, "reconstructing the native outline")
-    frame, notes = _framed(fields, excretory, sinus, options)
+    frame, notes = _framed(fields, given.get("excretory"), given.get("sinus"), options)
     readings = read(frame)
-    moved = draws(frame, readings, perturbations, seed, lambda f, words: report(0.25 + 0.75 * f, words))
+    count, seed = given.get("perturbations", PERTURBATIONS), given.get("seed", 0)
+    moved = draws(frame, readings, count, seed, lambda f, words: report(0.25 + 0.75 * f, words))
     touching = None
-    if vessels is not None:
+    if (vessels := given.get("vessels")) is not None:
         values = on_grid(fields, vessels)
         touching = (False, readings.near) if values is None else touches(frame, values, options.contact_mm)
         if values is None:
