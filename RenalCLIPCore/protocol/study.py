@@ -12,7 +12,7 @@ from ..progress import silent
 from .ablations import ablation_sections
 from .alignment_scores import AlignmentScore
 from .baseline import baseline_section
-from .diagnosis import SCORE_COLUMNS, CellScore, diagnosis_sections, measured
+from .diagnosis import BY_CONSTRUCTION, SCORE_COLUMNS, CellScore, diagnosis_sections, measured
 from .evaluation_page import PAGE, PageHead, render_page
 from .evidence import Cell, EvidenceTable, Section, interval_words, range_words, write_section
 from .predecessor import clinical_section, comparator_section
@@ -134,13 +134,16 @@ def _summary(data: StudyData, cells: Sequence[CellScore]) -> Section:
     records: list[tuple[Cell, ...]] = []
     for task in (*data.tasks(), *data.endpoints()):
         here = {(c.cohort, c.scores.key.model): c for c in cells if (c.task, c.measure) == (task, main_measure(task))}
-        row = [task_words(task), main_measure(task)]
+        row, oracles = [task_words(task), main_measure(task)], []
         for cohort in cohorts:
             mine, best = here.get((cohort, data.models[0])), here.get((cohort, ORACLE))
-            words = interval_words(mine.value) if mine else "-"
-            row.append(f"{words}; oracle {best.value.value:.3f}" if best and best.value else words)
+            row.append(interval_words(mine.value) if mine else "-")
+            exact = BY_CONSTRUCTION if data.of_phantoms and task.startswith("renal_") else "-"
+            oracles.append(f"{best.value.value:.3f}" if best and best.value else exact)
             records += [cell.record() for cell in (mine, best) if cell]
         rows.append(tuple(row))
+        if set(oracles) != {"-"}:
+            rows.append((" Oracle", "", *oracles))
     if not rows:
         return Section("summary", "Summary")
     table = EvidenceTable("summary", f"{data.models[0]}: main measure of every task", ("Task", "Measure", *cohorts),

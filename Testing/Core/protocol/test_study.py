@@ -3,6 +3,7 @@
 import csv
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -331,7 +332,7 @@ def test_a_cohort_of_one_has_an_answer():
     rows = [row for row in toys.cohort_rows("toy", 9, 1) if row.follow_up][:1]
     result = evaluate_study(single(rows))
     summary = next(t for s in result.sections for t in s.tables if t.name == "summary")
-    assert all(row[2].startswith("undefined") for row in summary.rows)
+    assert all(row[2].startswith("undefined") for row in summary.rows if row[0] != " Oracle")
 
 
 def test_ties_everywhere_are_chance():
@@ -366,3 +367,16 @@ def test_unknown_pools_references_and_an_empty_split_are_refused(data):
         _ = replace(data, settings=StudySettings(reference="x")).models
     with pytest.raises(CohortError, match="Nothing is of the split 'validation'"):
         evaluate_study(single(toys.cohort_rows("toy", 5, 1), split="validation"))
+
+
+def test_the_summary_has_the_oracle_below_every_task():
+    data = single(toys.cohort_rows("toy", 24, 1), tasks=("renal_r", "malignancy"))
+    data = replace(data, reports={}, readings=())
+    (table,) = next(section for section in evaluate_study(data).sections if section.name == "summary").tables
+    below = {row[0]: after for row, after in pairwise(table.rows)}
+    assert below["R (radius)"] == (" Oracle", "", "1 by construction")
+    assert below["Malignancy"] == (
+        " Oracle",
+        "",
+        f"{cell(data, 'malignancy', 'toy', 'AUROC', 'oracle').value.value:.3f}",
+    )
