@@ -33,11 +33,6 @@ class LearningCohort:
             if any(row.split != name for row in rows):
                 raise CohortError(f"A row of another split was handed to learning as {name!r}.")
 
-    @property
-    def licence(self) -> str:
-        """Terms of others under which the images are, which what is learnt from them carries; or empty."""
-        return " ".join(sorted({row.licence for row in (*self.training, *self.validation) if row.licence}))
-
 
 def learning_cohort(rows: Sequence[CohortRow]) -> LearningCohort:
     """The rows that learning may see.
