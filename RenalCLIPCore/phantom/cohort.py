@@ -27,6 +27,7 @@ from .grids import crop_geometry, lesion_geometry
 from .histology import Histology
 from .masks import LICENCE, MaskFile, read_mask
 from .painting import moved, paint_patient, possible_prior
+from .pathology import clinical, grade, t_category
 from .patient import PhantomPatient
 from .render import Acquisition, TissueMap, render_labels, render_phase
 from .report_files import REPORT_FILE, PatientReport, other_kidney, read_report, write_report_file, write_report_tables
@@ -277,6 +278,7 @@ def _row(folder: Path, plan: CohortPlan, index: int, report: PatientReport) -> C
     if tumour.rfs_months is not None and tumour.rfs_event is not None and tumour.oracle_log_hazard is not None:
         recurrence["rfs"] = FollowUp(tumour.rfs_months, bool(tumour.rfs_event))
         oracle["rfs"] = tumour.oracle_log_hazard
+    said = report.kidney(primary.side)
     return CohortRow(
         patient=folder.name,
         side=primary.side,
@@ -292,13 +294,16 @@ def _row(folder: Path, plan: CohortPlan, index: int, report: PatientReport) -> C
             **describe(tumour.attributes),
         },
         histology=tumour.histology,
+        stage=t_category(value, said.true),
+        grade=grade(value),
+        clinical=clinical(value, said.true),
         diameter_mm=primary.largest_diameter_mm,
         follow_up=recurrence,
         oracle=oracle,
-        findings=report.kidney(primary.side).findings,
-        impression=report.kidney(primary.side).impression,
-        attributes=report.kidney(primary.side).read,
-        true_attributes=report.kidney(primary.side).true,
+        findings=said.findings,
+        impression=said.impression,
+        attributes=said.read,
+        true_attributes=said.true,
         group=f"mask-{painted.mask_sha256[:16]}" if painted else "",
         licence=painted.licence if painted else "",
     )
