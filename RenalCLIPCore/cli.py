@@ -110,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"renalclip: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("renalclip: interrupted; nothing was left half written.", file=sys.stderr)
+        print(
+            "renalclip: interrupted; nothing was left half written (a training run goes on with --resume).",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

@@ -28,6 +28,7 @@ from .rows import CohortRow, FollowUp
 # Longer than anyone lives; what is beyond was computed from an impossible date.
 _MOST_MONTHS, _MOST_YEARS = 1500.0, 125.0
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
+_SHORT_NUMBER = re.compile(r"[-+]?(?=[\d.]{1,5}$)\d*\.?\d+|nan|inf", re.IGNORECASE)
 _PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -81,9 +82,10 @@ class _Cells:
         return self.cells.get(name, "")
 
     def fail(self, name: str, wanted: str) -> CohortError:
-        # The content of identifying cells must not reach a log.
-        shown = "a date" if _DATE.search(self.text(name)) else repr(self.text(name))
-        found = f", found {shown}" if self.show and name not in ("patient", "group") else ""
+        # what may name a patient must not reach a log, also where columns have been shifted: only short numbers do
+        cell = self.text(name)
+        shown = "a date" if _DATE.search(cell) else cell if _SHORT_NUMBER.fullmatch(cell) else ""
+        found = f", found {shown}" if self.show and shown and name not in ("patient", "group") else ""
         return CohortError(f"{self.place}: {name} must be {wanted}{found}.")
 
     def matching(self, name: str, pattern: re.Pattern[str]) -> str:

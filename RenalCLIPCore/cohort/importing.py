@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +100,9 @@ def _elapsed(name: str, start: str, end: str, form: str, line: Line, table: Tabl
 def _translated(name: str, source: Source, line: Line, table: Table) -> str:
     cell, values = line.cells[source.column or ""], source.values or {}
     known = {value_key(key): value for key, value in values.items()}
-    for key in (value_key(cell), value_key(cell.replace(table.decimal, "."))):
+    # typed truth values arrive as 1 and 0
+    truth = {"1": "true", "0": "false"}.get(cell, cell)
+    for key in (value_key(cell), value_key(cell.replace(table.decimal, ".")), value_key(truth)):
         if key in known:
             return class_cell(name, known[key])
     if cell in ("", *table.missing):
@@ -111,10 +114,18 @@ def _translated(name: str, source: Source, line: Line, table: Table) -> str:
 
 
 def _date(column: str, form: str, line: Line) -> datetime.date:
-    try:
-        day = datetime.datetime.strptime(line.cells[column], form).date()
-    except ValueError:
-        raise CohortError(f"{line.place}: {column!r} holds no date of the form {form}.") from None
+    day = _day(line.cells[column], form, line.typed)
+    if day is None:
+        raise CohortError(f"{line.place}: {column!r} holds no date of the form {form}.")
     if day > datetime.date.today():
         raise CohortError(f"{line.place}: {column!r} holds a date in the future.")
     return day
+
+
+def _day(cell: str, form: str, typed: bool) -> datetime.date | None:
+    """The day, or None; dates and times of a typed column arrive as ISO 8601, whatever the form of written ones."""
+    with suppress(ValueError):
+        return datetime.datetime.strptime(cell, form).date()
+    with suppress(ValueError):
+        return datetime.datetime.fromisoformat(cell).date() if typed else None
+    return None

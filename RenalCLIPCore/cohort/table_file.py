@@ -22,10 +22,14 @@ _LARGEST_CELL = 1_000_000
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table: its place, for messages, and a cell without surrounding blanks per column."""
+    """One line of a table: its place, for messages, and a cell without surrounding blanks per column.
+
+    ``typed``: whether columns had types, so that dates are written by ISO 8601.
+    """
 
     place: str
     cells: Mapping[str, str]
+    typed: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Line]]:
     lines = []
     for number, row in enumerate(zip(*values, strict=True), 1):
         place = f"{path.name}, row {number}"
-        lines.append(Line(place, {name: _text(v, name, place) for name, v in zip(columns, row, strict=True)}))
+        lines.append(Line(place, {name: _text(v, name, place) for name, v in zip(columns, row, strict=True)}, True))
     return columns, lines
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ConfigurationError, NoLesionError
+from ..errors import ConfigurationError, InputError, NoLesionError
 from .kidney_boxes import bounding_box
 from .lesions import NEIGHBOURHOOD, axial_centre_lps_mm, patient_aligned_mask
 from .mask_labels import CYST, TUMOUR
@@ -105,10 +105,15 @@ def meant_lesion(labels: Volume, near_lps_mm: npt.ArrayLike | None = None) -> Vo
 
     Raises:
         NoLesionError: There is no tumour or cyst on any slice.
+        InputError: It is no label map.
     """
     from scipy import ndimage
 
     canonical = labels.canonical()
+    if canonical.array.min() < 0 or canonical.array.max() > CYST:
+        raise InputError(
+            "The label map holds values other than 0 to 3 (1 kidney, 2 tumour, 3 cyst); give a mask, not a volume."
+        )
     wanted = next((label for label in (TUMOUR, CYST) if (canonical.array == label).any()), None)
     box = None if wanted is None else bounding_box(canonical.array == wanted)
     if box is None:

@@ -133,7 +133,7 @@ def _statistics(head: str, x: Array) -> Features:
         "iqr": p75 - p25,
         "range": float(np.ptp(x)),
         "mad": float(np.abs(x - mean).mean()),
-        "rmad": float(np.abs(middle - middle.mean()).mean()),
+        "rmad": float(np.abs(middle - middle.mean()).mean()) if middle.size else 0.0,
         "medad": float(np.abs(x - median).mean()),
         "cov": deviation / mean if mean != 0 else NAN,
         "qcod": (p75 - p25) / (p75 + p25) if p75 + p25 != 0 else NAN,

@@ -95,6 +95,7 @@ class Database:
         Raises:
             WorklistError: The database cannot be used.
         """
+        self._check_there()
         with translated(), self._engine.connect() as plain:
             connection = plain.execution_options(readonly=True)
             with connection.begin():
@@ -110,6 +111,7 @@ class Database:
         Raises:
             WorklistError: The database cannot be used.
         """
+        self._check_there()
         with self._turn(), translated(), self._engine.begin() as connection:
             self._check_version(connection)
             connection.execute(select(AUDIT_HEAD.c.sequence).with_for_update())
@@ -143,6 +145,15 @@ class Database:
             yield
         finally:
             os.close(queue)
+
+    def _check_there(self) -> None:
+        """SQLite makes a file that is not there, which only ``create`` may."""
+        name = self._engine.url.database or ""
+        if self._engine.dialect.name != "sqlite" or name.startswith("file:"):
+            return
+        file = Path(name)
+        if file.parent.is_dir() and not file.exists():
+            raise WorklistError(f"There is no database {file.name}; make one with renalclip worklist create.")
 
     def _check_version(self, connection: Connection) -> None:
         if not self._checked:

@@ -69,7 +69,7 @@ def search(
     """
     # what the first process finds, before it begins to write
     if distribution.told_to_all((out / GRID_FOLDER).exists() or (out / BEST_FILE).exists()) and not resume:
-        raise TrainingError(f"{out.name} already holds a run; resume it or choose another folder.")
+        raise TrainingError(f"{out.name} already holds a run; go on with --resume or take another folder.")
     tried = _combinations(configuration)
     members: list[Member] = []
     for number, one in enumerate(tried):

@@ -181,7 +181,7 @@ class Trainer:
     def _enter(self, resume: bool) -> None:
         newest = distribution.told_to_all(checkpoints.newest(self.folder / CHECKPOINT_FOLDER))
         if newest and not resume:
-            raise TrainingError(f"{self.folder.name} already holds a run; resume it or choose another folder.")
+            raise TrainingError(f"{self.folder.name} already holds a run; go on with --resume or take another folder.")
         if newest:
             self._restore(checkpoints.load(newest), newest.name)
             self._log("resumed", checkpoint=newest.name)

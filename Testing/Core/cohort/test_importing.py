@@ -236,3 +236,21 @@ def test_the_guide_names_every_column_and_its_example_is_a_mapping(tmp_path):
     assert set(COLUMNS) - shortened <= named
     example = re.search(r"```toml\n(.*?)```", guide, re.DOTALL)[1]
     assert set(load_mapping(mapping_file(tmp_path, example)).columns) > {"patient", "side", "rfs_months"}
+
+
+def test_typed_dates_times_and_truth_values_of_parquet_are_read_as_such(tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    day, moment = datetime.date(2019, 6, 1), datetime.datetime(2020, 6, 1, 9, 30)
+    columns = {"ID": ["p1", "p2"], "Side": ["left", "left"], "Scan": [day, day], "Seen": [moment, moment]}
+    parquet.write_table(pyarrow.table({**columns, "Relapse": [True, False]}), tmp_path / "registry.parquet")
+    text = """
+[columns]
+patient = "ID"
+side = "Side"
+rfs_months = { from = "Scan", to = "Seen", dates = "%d.%m.%Y" }
+rfs_event = { column = "Relapse", values = { true = true, false = false } }
+"""
+    mapping = load_mapping(mapping_file(tmp_path, text))
+    rows = import_cohort(tmp_path / "registry.parquet", mapping).rows
+    assert [row.follow_up["rfs"].event for row in rows] == [True, False]
+    assert rows[0].follow_up["rfs"].months == pytest.approx(366 / 30.4375, rel=0.01)

@@ -92,3 +92,10 @@ def test_without_the_package_one_sentence_says_what_to_install(tmp_path, monkeyp
         with pytest.raises(ConfigurationError, match=r'Parquet needs the package pyarrow: pip install "renalclip\[p'):
             use(tmp_path / "cohort.parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_in_a_wrong_column_is_not_quoted(tmp_path):
+    (tmp_path / "cohort.csv").write_text("patient,side,sex\np1,left,Hans Mustermann\n", encoding="utf-8")
+    with pytest.raises(CohortError, match="sex must be") as refused:
+        read_cohort(tmp_path / "cohort.csv")
+    assert "Mustermann" not in str(refused.value)

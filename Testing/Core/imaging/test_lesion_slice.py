@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from RenalCLIPCore.errors import CentreError, ConfigurationError, NoLesionError
-from RenalCLIPCore.imaging.lesion_slice import PAPER_SLICE, SliceSpec, extract_slices, largest_slice_centre
+from RenalCLIPCore.errors import CentreError, ConfigurationError, InputError, NoLesionError
+from RenalCLIPCore.imaging.lesion_slice import (
+    PAPER_SLICE,
+    SliceSpec,
+    extract_slices,
+    largest_slice_centre,
+    meant_lesion,
+)
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import Geometry, Volume
 
@@ -138,3 +144,10 @@ def test_pixels_that_do_not_fill_the_field_of_view_are_refused(spacing):
 def test_a_window_that_does_not_rise_is_refused():
     with pytest.raises(ConfigurationError, match="must rise"):
         SliceSpec.of_spacing(0.625, (100.0, 100.0))
+
+
+def test_a_ct_volume_is_no_label_map():
+    labels = labels_with([((0, 0, 0), 6)])
+    volume = Volume(labels.array.astype(np.int16) * 40, labels.geometry)
+    with pytest.raises(InputError, match="give a mask"):
+        meant_lesion(volume)

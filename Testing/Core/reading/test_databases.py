@@ -104,3 +104,13 @@ def test_a_database_that_a_server_does_not_have(postgresql):
         pytest.raises(WorklistError, match=r"no database of this name|does not"),
     ):
         database.facts()
+
+
+def test_reading_a_database_that_is_not_there_makes_none(tmp_path):
+    with (
+        Database(str(tmp_path / "none.db")) as database,
+        pytest.raises(WorklistError, match=r"no database none\.db"),
+        database.reading(),
+    ):
+        pass
+    assert not (tmp_path / "none.db").exists()
