@@ -121,6 +121,8 @@ def key(driver, widget, code):
     """Press Ctrl and a key in the window."""
     driver.window.activateWindow()
     driver.window.setFocus()
+    # a key that comes before the window is active is lost
+    driver.wait(lambda: driver.window.isActiveWindow, what="the window to be active")
     QtTest.QTest.keyClick(driver.window, code, CTRL)
     calm(driver, widget)
 

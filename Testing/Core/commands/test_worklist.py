@@ -165,7 +165,7 @@ def test_further_readers_are_assigned_and_mistakes_are_told(cohort, tmp_path, ca
     assert "not one of this case's" in refused(
         capsys, "worklist", "adjudicate", "P02-left", "--db", db, "--by", "eve", "--take", 77
     )
-    assert "no worklist" in refused(capsys, "worklist", "list", "--db", tmp_path / "other.db")
+    assert "no database" in refused(capsys, "worklist", "list", "--db", tmp_path / "other.db")
 
 
 def test_changes_of_a_review_are_recorded(cohort, tmp_path, capsys):
