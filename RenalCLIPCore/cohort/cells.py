@@ -99,6 +99,7 @@ class _Cells:
         return self.text(name)
 
     def number(self, name: str, *, positive: bool = False, most: float = math.inf) -> float | None:
+        """The number of a cell, or None where it is empty."""
         if not self.text(name):
             return None
         try:
@@ -140,6 +141,7 @@ class _Cells:
         return None if value is None else bool(value)
 
     def clinical(self) -> Clinical:
+        """Age in years, sex and what else is known of the patient."""
         age = self.number("age_years", most=_MOST_YEARS)
         if age is not None and age < 0:  # infants are in their year 0
             raise self.fail("age_years", "a number from 0")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .learning import add_workers, progress_bar
+from .learning import add_predictions, add_workers, progress_bar
 
 if TYPE_CHECKING:
     from ..cohort.table import CohortRow
@@ -304,13 +304,7 @@ def _add_predicting(parser: argparse.ArgumentParser, model: str) -> None:
     parser.add_argument(
         "--cohort", nargs="+", required=True, metavar="CSV", help="cohort tables; NAME=CSV names one (else its folder)"
     )
-    parser.add_argument(
-        "--split", nargs="+", default=["test", "validation"], choices=("training", "validation", "test"),
-        help="rows to use (default test and validation)",
-    )  # fmt: skip
-    parser.add_argument("--model", default=model, help=f"name in the table (default {model})")
-    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="predictions table")
-    parser.add_argument("--overwrite", action="store_true", help="replace an older table")
+    add_predictions(parser, model)
 
 
 def _check_empty(out: Path, overwrite: bool) -> None:

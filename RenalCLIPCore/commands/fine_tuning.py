@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .learning import add_cohort, add_run, configuration_of, joined_run, progress_bar, tell_result
+from .learning import add_cohort, add_predictions, add_run, configuration_of, joined_run, progress_bar, tell_result
 
 if TYPE_CHECKING:
     from ..training.fine_tuning_stages import FineTuningStage
@@ -176,21 +176,12 @@ class EvaluatePredict:
         parser.add_argument("--cohort", type=Path, nargs="+", required=True, metavar="CSV", help="cohort tables")
         parser.add_argument("--rois", type=Path, nargs="+", required=True, metavar="STORE", help="their ROI stores")
         parser.add_argument(
-            "--split",
-            nargs="+",
-            default=["test"],
-            choices=("training", "validation", "test"),
-            help="rows to use (default test)",
-        )
-        parser.add_argument(
             "--phases",
             nargs="+",
             choices=PHASES,
             help="what is fused; several give rows for each (default all, or one for models trained on one phase)",
         )
-        parser.add_argument("--model", help="name in the table (default that of the run or bundle)")
-        parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="predictions table")
-        parser.add_argument("--overwrite", action="store_true", help="replace an older table")
+        add_predictions(parser)
 
     def run(self) -> None:
         """Read every cohort with every model."""

@@ -74,6 +74,26 @@ def tell_result(ranks: Ranks, result: RunResult) -> None:
         print(f"{result.steps} steps; best validation score {result.best_score:.4f} in epoch {epoch}")
 
 
+def add_predictions(parser: argparse.ArgumentParser, model: str | None = None) -> None:
+    """Declare what a command needs that writes a predictions table: rows, name of the model, and the file.
+
+    Args:
+        parser: Of the command.
+        model: Default name; None for that of the run or bundle.
+    """
+    parser.add_argument(
+        "--split",
+        nargs="+",
+        default=["test"],
+        choices=("training", "validation", "test"),
+        help="rows to use (default test; thresholds come from validation rows where they are given too)",
+    )
+    named = model or "that of the run or bundle"
+    parser.add_argument("--model", default=model, help=f"name in the table (default {named})")
+    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="predictions table")
+    parser.add_argument("--overwrite", action="store_true", help="replace an older table")
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Declare ``--processes`` and ``--dask``: who does work that is the same for every case."""
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="working processes (default 1)")

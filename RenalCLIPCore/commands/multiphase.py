@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .learning import add_configuration, add_workers, configuration_of, progress_bar
+from .learning import add_configuration, add_predictions, add_workers, configuration_of, progress_bar
 
 if TYPE_CHECKING:
     from ..protocol.predictions import Prediction
@@ -172,21 +172,12 @@ class EvaluateMultiphase:
         parser.add_argument("--cohort", type=Path, nargs="+", required=True, metavar="CSV", help="cohort tables")
         parser.add_argument("--slices", type=Path, nargs="+", required=True, metavar="STORE", help="their slice stores")
         parser.add_argument(
-            "--split",
-            nargs="+",
-            default=["test"],
-            choices=("training", "validation", "test"),
-            help="rows to use (default test)",
-        )
-        parser.add_argument(
             "--phases",
             nargs="+",
             metavar="LETTERS",
             help="what a network that reads any subset is given: N A V NA NV AV NAV, or all (default all)",
         )
-        parser.add_argument("--model", help="name in the table (default that of the run or bundle)")
-        parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="predictions table")
-        parser.add_argument("--overwrite", action="store_true", help="replace an older table")
+        add_predictions(parser)
 
     def run(self) -> None:
         """Read every cohort with every network."""

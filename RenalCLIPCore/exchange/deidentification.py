@@ -136,6 +136,7 @@ def deidentified_review(review: CaseReview, identity: Identity) -> tuple[CaseRev
     found = 0
 
     def clean(value: Any) -> Any:
+        """A JSON value without what is known; what is removed is counted."""
         nonlocal found
         if isinstance(value, dict):
             return {key: clean(item) for key, item in value.items()}
@@ -189,6 +190,7 @@ def texts_of(review: CaseReview) -> Iterator[str]:
     """Every text of a review."""
 
     def walk(value: Any) -> Iterator[str]:
+        """The texts of a JSON value."""
         if isinstance(value, str):
             yield value
         elif isinstance(value, dict):

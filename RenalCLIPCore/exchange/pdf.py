@@ -135,6 +135,7 @@ def _numbered() -> type[Canvas]:
             self._startPage()
 
         def save(self) -> None:
+            """Write the pages kept, each with its number of how many."""
             for page in self._pages:
                 self.__dict__.update(page)
                 self.setFont(REGULAR, 7)

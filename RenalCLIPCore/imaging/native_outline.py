@@ -111,6 +111,7 @@ def _fit_ellipsoid(points: FloatArray, start: Outline) -> Outline:
         return Outline(start.centre_lps_mm + 10.0 * values[:3], turned, np.exp(np.clip(values[6:], 1.5, 5.0)))
 
     def residuals(values: FloatArray) -> FloatArray:
+        """What least squares minimise: robust distances of the points, then departures from the typical kidney."""
         tried = shape(values)
         unit, length = tried.relative(points)
         slope = np.linalg.norm(unit / tried.semi_axes_mm, axis=1) / length

@@ -237,6 +237,7 @@ def _by(key: Callable[[Slice], Hashable]) -> Callable[[list[Slice], int], list[l
 
 def _by_time(key: Callable[[Slice], float | None]) -> Callable[[list[Slice], int], list[list[Slice]]]:
     def split(group: list[Slice], repeats: int) -> list[list[Slice]]:
+        """The group's parts in the order of their times."""
         times = [key(item) for item in group]
         if repeats < 2 or any(time is None for time in times):
             return [group]

@@ -65,7 +65,7 @@ class MultiphaseConfiguration(Stage):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.task not in TWO_CLASS_TASKS:
-            raise ValueError(f"task must be one of two classes: {', '.join(TWO_CLASS_TASKS)}")
+            raise ValueError(f"task must have two classes, so be one of {', '.join(TWO_CLASS_TASKS)}")
         if not self.phases or self.phases != in_order(self.phases):
             raise ValueError(f"phases must be letters of {LETTERS} in this order, each once")
         change = self.augmentation

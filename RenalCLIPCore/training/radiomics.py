@@ -187,6 +187,11 @@ def _folds(cases: _Cases, plan: RadiomicsPlan) -> list[tuple[Any, Any]]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     counts = [len({g for g, label in zip(cases.groups, cases.labels, strict=True) if label == k}) for k in (0, 1)]
+    if min(counts) == 0:
+        raise CohortError(
+            f"The training rows have one class of {plan.task} alone ({counts[0]} and {counts[1]} patients); both are "
+            "needed."
+        )
     if min(counts) < plan.folds:
         raise CohortError(
             f"{plan.folds} folds need at least {plan.folds} patients of each class of {plan.task}, but the training "

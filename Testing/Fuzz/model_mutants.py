@@ -174,7 +174,7 @@ def _archive(folder: Path, rng: random.Random) -> Path:
         if act == 0:
             names = [
                 "../escape.json",
-                "/tmp/renalclip-escape.json",
+                "/renalclip-escape.json",
                 "a/../../../escape.pth",
                 "..\\escape.json",
                 "C:/escape.json",
