@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Mapping
 
 QUIET_S = 5.0
+Progress = Callable[[float, str], None]
 
 
 class ProgressLine:
@@ -28,6 +30,29 @@ class ProgressLine:
         elif words and (seconds := time.monotonic() - self._start) - self._printed >= QUIET_S:
             print(f"[{seconds:6.1f} s] {100 * fraction:3.0f} %  {words}", file=sys.stderr, flush=True)
             self._printed = seconds
+
+
+def spans(tell: Progress, shares: Mapping[str, float]) -> dict[str, Progress]:
+    """A progress of its own for each of several pieces of work after one another; the whole never goes back.
+
+    Args:
+        tell: Hears of the whole, 0 to 1.
+        shares: Expected time of each piece in order, in any unit.
+    """
+    whole = sum(shares.values())
+    found: dict[str, Progress] = {}
+    start = 0.0
+    for name, share in shares.items():
+        found[name] = _span(tell, start, share / whole)
+        start += share / whole
+    return found
+
+
+def _span(tell: Progress, start: float, width: float) -> Progress:
+    def told(fraction: float, words: str) -> None:
+        tell(start + width * min(max(fraction, 0.0), 1.0), words)
+
+    return told
 
 
 def silent(fraction: float, words: str) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import BlindedError, WorklistError
+from .progress import Progress
 from .review import CaseReview, LesionReview, ReportDraft, encode
 from .session import Session
 from .withheld import ALL, NOTHING, Withheld
-from .worker import Answer, Progress
+from .worker import Answer
 
 if TYPE_CHECKING:
     from .reading.database import Database

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from .errors import ConfigurationError
 from .imaging.study import Phase, Study
 from .imaging.volume import Volume
 from .inference import case as cases
+from .progress import Progress
 from .resources import resources
 from .review import (
     Absent,
@@ -43,7 +43,6 @@ __all__ = [
     "demo_bundle",
 ]
 
-Progress = Callable[[float, str], None]
 
 DEMO_BUNDLE = "phantom-demo"
 REPLACED_FOLDERS = ("study", "pictures")

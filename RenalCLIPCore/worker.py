@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
 from .errors import Cancelled, RenalCLIPError, refusal
+from .progress import Progress
 
 PROTOCOL_VERSION = 1
 MAXIMUM_LINE = 1 << 20
@@ -27,7 +28,6 @@ PARSE_ERROR, INVALID_REQUEST, UNKNOWN_METHOD, INVALID_PARAMS, INTERNAL_ERROR = -
 DOMAIN_ERROR, REQUEST_CANCELLED = -32000, -32800
 
 _NOT_JSON = {"code": INTERNAL_ERROR, "message": "The result holds a value that is not finite; see the log."}
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

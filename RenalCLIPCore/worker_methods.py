@@ -18,12 +18,13 @@ from .imaging.study import Phase, Study, read_study
 from .imaging.volume import write_volume
 from .inference.case import now
 from .inference.records import registration_record
+from .progress import Progress
 from .reader_changes import with_reader_changes
 from .reading_methods import ReadingMethods
 from .resources import resources
 from .review import Absent, CaseReview, Centre, Edit, SignOff, decode, encode
 from .session import SEGMENTATION_FILE, Session, SessionOptions, demo_bundle
-from .worker import PROTOCOL_VERSION, Answer, FollowUp, InvalidParams, Progress
+from .worker import PROTOCOL_VERSION, Answer, FollowUp, InvalidParams
 
 Params = Mapping[str, Any]
 STALE = frozenset(

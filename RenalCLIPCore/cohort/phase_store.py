@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from ..errors import CohortError, InputError
 from ..imaging.study import Phase
+from ..progress import Progress
 from .table import CohortRow
 from .workers import Workers
 
@@ -31,7 +32,6 @@ ALONE: Final = Workers()
 VERSION: Final = 1
 _PENDING: Final = 255
 
-Progress = Callable[[float, str], None]
 Cut = Callable[..., int]
 Spec = TypeVar("Spec")
 

@@ -21,7 +21,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -36,6 +36,7 @@ from ..imaging.radiomics import SHAPE, RadiomicsSpec, lesion_features
 from ..imaging.study import Phase
 from ..imaging.volume import Volume, read_volume
 from ..output import write_text
+from ..progress import Progress
 from .columns import SIDES
 from .table import CohortRow
 from .table_file import Line, read_lines, write_lines
@@ -45,7 +46,6 @@ KEYS: Final = ("patient", "side", "settings")
 FARTHEST_MM: Final = 20.0
 ALONE: Final = Workers()
 PLAN_FILE: Final = "plan.json"
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from ..errors import CentreError, CohortError
 from ..imaging.roi import RoiSpec, extract_rois
 from ..imaging.study import Phase
 from ..imaging.volume import read_volume
-from .phase_store import ALONE, LEVELS, PHASES, PhaseStore, Progress, StoreKind, build_store, check_same, keep
+from ..progress import Progress
+from .phase_store import ALONE, LEVELS, PHASES, PhaseStore, StoreKind, build_store, check_same, keep
 from .table import CohortRow
 from .workers import Workers
 

@@ -10,7 +10,8 @@ from ..errors import CentreError, CohortError, NoLesionError
 from ..imaging.lesion_slice import PAPER_SLICE, SliceSpec, extract_slices, largest_slice_centre
 from ..imaging.study import Phase
 from ..imaging.volume import Float3, read_volume
-from .phase_store import ALONE, PhaseStore, Progress, StoreKind, build_store, check_same, keep
+from ..progress import Progress
+from .phase_store import ALONE, PhaseStore, StoreKind, build_store, check_same, keep
 from .table import CohortRow
 from .workers import Workers
 

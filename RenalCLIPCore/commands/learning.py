@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..progress import Progress
+
 if TYPE_CHECKING:
     from ..training.distribution import Ranks
     from ..training.loop import RunResult
-
-Progress = Callable[[float, str], None]
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from ..progress import Progress
 from .learning import add_workers
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class PhantomCohort:
         workers = Workers(self.processes, self.dask)
         print(write_cohort(self.out, plan, workers=workers, progress=progress))
 
-    def _masks(self, patients: int, progress: Callable[[float, str], None]) -> tuple[MaskFile, ...]:
+    def _masks(self, patients: int, progress: Progress) -> tuple[MaskFile, ...]:
         from ..errors import ConfigurationError
         from ..phantom.masks import choose_masks
 

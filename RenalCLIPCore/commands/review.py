@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from ..imaging.study import Study
+    from ..progress import Progress
     from ..session import Session
 
 
@@ -71,7 +72,7 @@ class Review:
         """Import where needed, segment, read, write."""
         from ..errors import ConfigurationError
         from ..output import staged
-        from ..progress import ProgressLine, silent
+        from ..progress import ProgressLine, silent, spans
         from ..session import PAGE_FILE, REVIEW_FILE, Session, SessionOptions, demo_bundle
 
         if self.segmentation and self.segmentation_model:
@@ -85,9 +86,10 @@ class Review:
         bundle = session.load_bundle(self.bundle or demo_bundle())
         if self.generated_report and bundle.report_folder is None:
             raise ConfigurationError("The bundle carries no report generator; leave --generated-report out.")
+        steps = spans(tell, self._shares())
         with staged(out, last=REVIEW_FILE) as stage:
-            session.open(self._study(stage / "study", tell))
-            self._read(session, tell)
+            session.open(self._study(stage / "study", steps["import"]))
+            self._read(session, steps)
             tell(1.0, "writing")
             review = session.write(stage, out)
         tell(1.0, "")
@@ -117,25 +119,44 @@ class Review:
                     f"The output folder holds a folder {folder.name!r} of another origin; choose another."
                 )
 
-    def _read(self, session: Session, tell: Callable[[float, str], None]) -> None:
-        self._segment(session, tell)
-        if self.register:
-            session.register(tell)
-        review = session.review(self._point(), tell)
+    def _shares(self) -> dict[str, float]:
+        """Steps of the review in order, with their usual times in seconds."""
+        wanted = {
+            "import": 5.0,
+            "segment": 8.0,
+            "register": 15.0 * self.register,
+            "read": 1.0,
+            "measure": 6.0 * (not self.no_nephrometry),
+            "explain": 1.0 * (not self.no_explanation),
+            "uncertainty": 6.0 * (not self.no_uncertainty),
+            "report": 5.0 * self.generated_report,
+        }
+        return {name: seconds for name, seconds in wanted.items() if seconds}
+
+    def _read(self, session: Session, steps: Mapping[str, Progress]) -> None:
+        from ..progress import spans
+
+        self._segment(session, steps["segment"])
+        if "register" in steps:
+            session.register(steps["register"])
+        review = session.review(self._point(), steps["read"])
         primary = review.primary
-        if not self.no_nephrometry:
+        if "measure" in steps:
+            each = spans(
+                steps["measure"], {lesion.lesion_id: 5.0 if lesion.primary else 1.0 for lesion in review.lesions}
+            )
             for lesion in review.lesions:
-                session.measure(lesion.lesion_id, tell, perturbations=None if lesion.primary else 0)
-        if primary is not None and not self.no_explanation:
-            tell(0.0, "explaining")
+                session.measure(lesion.lesion_id, each[lesion.lesion_id], perturbations=None if lesion.primary else 0)
+        if primary is not None and "explain" in steps:
+            steps["explain"](0.0, "explaining")
             session.explain(primary.lesion_id)
-        if primary is not None and not self.no_uncertainty:
-            session.estimate_uncertainty(primary.lesion_id, tell)
-        for lesion in review.lesions if self.generated_report else ():
-            tell(0.0, "writing the report")
+        if primary is not None and "uncertainty" in steps:
+            session.estimate_uncertainty(primary.lesion_id, steps["uncertainty"])
+        for place, lesion in enumerate(review.lesions) if "report" in steps else ():
+            steps["report"](place / len(review.lesions), "writing the report")
             session.report(lesion.lesion_id, generated=True)
 
-    def _study(self, folder: Path, tell: Callable[[float, str], None]) -> Study:
+    def _study(self, folder: Path, tell: Progress) -> Study:
         from ..errors import ConfigurationError
         from ..imaging.importing import ImportOptions, import_study, parse_phase_overrides
         from ..imaging.study import is_study, read_study
@@ -147,7 +168,7 @@ class Review:
         options = ImportOptions(parse_phase_overrides(self.phase), self.allow_gaps, self.keep_identifiers)
         return import_study(self.source, folder, options, progress=tell)
 
-    def _segment(self, session: Session, tell: Callable[[float, str], None]) -> None:
+    def _segment(self, session: Session, tell: Progress) -> None:
         from ..errors import NoKidneyError
 
         if self.segmentation:

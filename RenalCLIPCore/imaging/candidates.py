@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import GeometryError, InputError, MixedPatientsError, ModalityError, NoReadableSeriesError, SliceGapError
+from ..progress import Progress
 from .hounsfield import check_hounsfield, to_hounsfield
 from .phases import PhaseClues
 from .series import Kind, Series, group_series, same_acquisition
@@ -16,7 +17,6 @@ from .study import Phase
 from .volume import Volume, read_volume
 
 DROP = "none"
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, eq=False)

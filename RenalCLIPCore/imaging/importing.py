@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..errors import (
     OutputError,
 )
 from ..output import beside
+from ..progress import Progress
 from .candidates import DROP, Acquisition, Candidate, candidates_in, group_acquisitions, one_examination, select
 from .enhancement import recognise_by_enhancement
 from .phases import ORDER, PhaseClues, PhaseGuess, recognise
@@ -28,7 +29,6 @@ from .study import Phase, Study, StudyPhase, is_study, read_study, write_study
 from .volume import Geometry, Volume, write_volume
 
 MOST_READ = 8
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

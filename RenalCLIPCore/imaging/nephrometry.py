@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from ..errors import NoKidneyError
+from ..progress import Progress
 from ..review import Measured
 from .kidney_fields import KidneyFields, kidney_fields
 from .kidney_frame import KidneyFrame, kidney_frame
@@ -20,7 +20,6 @@ from .renal_sinus import excretory_sinus, given_sinus, on_grid
 from .volume import Volume
 
 PERTURBATIONS = 24
-Progress = Callable[[float, str], None]
 
 
 class Given(TypedDict, total=False):

@@ -9,11 +9,11 @@ annotators of one KiTS case differ by 0.4 to 0.8 mm (standard deviation of the s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
+from ..progress import Progress
 from .kidney_fields import KidneyFields
 from .kidney_frame import KidneyFrame, kidney_frame
 from .mask_fields import crossings
@@ -30,8 +30,6 @@ COARSE_MM = 2.0
 MAXIMUM_VOXELS = 400_000
 FEWEST_ALIKE = 3
 SINUS_SD, SINUS_SHIFT_SD, ROUGHNESS_SD, ENOUGH_SD = 0.12, 0.06, 0.8, 0.3
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

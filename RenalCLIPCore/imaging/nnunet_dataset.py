@@ -9,13 +9,14 @@ import contextlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import CohortError, GridMismatchError, OutputError, SegmentationModelError
+from ..progress import Progress
 from .mask_labels import CYST, KIDNEY, TUMOUR
 from .nnunet_model import SegmentationModel, read_json
 from .nnunet_options import TrainingCase, TrainingOptions
@@ -60,9 +61,7 @@ def claim_work_folder(
     file.write_text(state, encoding="utf-8")
 
 
-def write_raw(
-    cases: Sequence[TrainingCase], work: Path, orientation: str, report: Callable[[float, str], None]
-) -> None:
+def write_raw(cases: Sequence[TrainingCase], work: Path, orientation: str, report: Progress) -> None:
     """nnU-Net's raw dataset: images that are already stored as needed are referred to, others are rewritten."""
     folder = work / "raw" / DATASET
     if (folder / "dataset.json").is_file():
@@ -110,9 +109,7 @@ def _checked_labels(case: TrainingCase, rewritten: Path, orientation: str) -> Pa
     return rewritten
 
 
-def plan_and_preprocess(
-    work: Path, options: TrainingOptions, start_from: Path | None, report: Callable[[float, str], None]
-) -> None:
+def plan_and_preprocess(work: Path, options: TrainingOptions, start_from: Path | None, report: Progress) -> None:
     """Fingerprint, plans, preprocessed cases and the split; each is kept when it is already there."""
     from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
 
@@ -173,7 +170,7 @@ def _plans_of(start_from: Path, options: TrainingOptions) -> dict[str, Any]:
     return plans
 
 
-def _preprocess(folder: Path, options: TrainingOptions, report: Callable[[float, str], None]) -> None:
+def _preprocess(folder: Path, options: TrainingOptions, report: Progress) -> None:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 

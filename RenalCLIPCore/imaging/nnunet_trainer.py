@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing.pool
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
+from ..progress import Progress
 from .nnunet_model import network_weights, read_checkpoint
 from .nnunet_options import TrainingOptions
 
@@ -95,9 +95,9 @@ class RenalTrainer(nnUNetTrainer):  # type: ignore[misc]
     """
 
     options: TrainingOptions
-    report: Callable[[float, str], None]
+    report: Progress
 
-    def prepare(self, options: TrainingOptions, report: Callable[[float, str], None]) -> None:
+    def prepare(self, options: TrainingOptions, report: Progress) -> None:
         """Take the options over; call before ``initialize``."""
         self.options, self.report = options, report
         self.num_epochs = options.epochs

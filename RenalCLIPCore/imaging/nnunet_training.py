@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import OutputError, SegmentationModelError
+from ..progress import Progress
 from .nnunet_dataset import DATASET, Log, check_cases, claim_work_folder, plan_and_preprocess, write_json, write_raw
 from .nnunet_model import SegmentationModel, network_weights, read_checkpoint, read_json
 from .nnunet_options import TrainingCase, TrainingOptions
@@ -29,7 +30,7 @@ def train_segmentation(
     *,
     work: Path | None = None,
     start_from: Path | None = None,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Train a model and write it as a clean nnU-Net model folder.
 
@@ -117,9 +118,7 @@ def _seeded(options: TrainingOptions) -> Iterator[None]:
             np.random.set_state(state)  # noqa: NPY002
 
 
-def _trainer(
-    work: Path, options: TrainingOptions, start_from: Path | None, report: Callable[[float, str], None]
-) -> Any:
+def _trainer(work: Path, options: TrainingOptions, start_from: Path | None, report: Progress) -> Any:
     """nnU-Net's trainer, at the start or where an interrupted training stood."""
     import torch
 

@@ -5,7 +5,6 @@ torch and nnunetv2 are imported inside the functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError, InputError
+from ..progress import Progress
 from .kidney_boxes import Box, body_middle, disjoint_parts, find_boxes, grown, one_patch
 from .mask_labels import CYST, KIDNEY, TUMOUR
 from .nnunet_model import SegmentationModel
@@ -68,7 +68,7 @@ def segment(
     model: SegmentationModel,
     *,
     options: SegmentOptions | None = None,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Segmentation:
     """Segment kidneys, tumours and cysts.
 
@@ -102,9 +102,7 @@ def segment(
 class _Run:
     """One segmentation: the canonical volume, the model's networks, and the two ways to use them."""
 
-    def __init__(
-        self, volume: Volume, model: SegmentationModel, options: SegmentOptions, report: Callable[[float, str], None]
-    ) -> None:
+    def __init__(self, volume: Volume, model: SegmentationModel, options: SegmentOptions, report: Progress) -> None:
         from .nnunet_predictor import prefers_low_precision
 
         self.volume, self.options, self.report = volume, options, report

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..progress import Progress
 from .dicom import NotCt, Preamble, Slice, preamble, read_slices
 from .study import STUDY_FILE
 from .volume import is_volume_file
 
 MAX_VOLUME_FILES = 32
 REVIEW_FILE = "review.json"
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

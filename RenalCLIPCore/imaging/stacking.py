@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GeometryError, SliceGapError
+from ..progress import Progress
 from .dicom import Slice, content_hash, read_pixels
 from .hounsfield import AIR_HU, check_hounsfield, to_hounsfield
 from .series import SAME_PLACE_MM, Series, step_tolerance_mm, without
@@ -18,7 +19,6 @@ from .volume import FloatArray, Geometry, Volume
 from .volume_header import MAX_VOXELS
 
 TILT_TOLERANCE = 0.005
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

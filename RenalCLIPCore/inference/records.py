@@ -19,6 +19,7 @@ from ..review import (
     SegmentationRecord,
     StudyRecord,
 )
+from ..review_reading import verdict
 from .case import Case, now
 
 if TYPE_CHECKING:
@@ -109,9 +110,8 @@ def conclusion(lesions: Sequence[LesionReview]) -> str:
         if not isinstance(predicted.total, Absent):
             parts.append(f"predicted R.E.N.A.L. {predicted.total.text} ({predicted.total.complexity} complexity)")
         if not isinstance(predicted.malignancy, Absent):
-            parts.append(
-                f"{predicted.malignancy.positive} with probability {100 * predicted.malignancy.probability:.0f} %"
-            )
+            likely = f"probability of malignancy {100 * predicted.malignancy.probability:.0f} %"
+            parts.append(f"{likely}, read as {verdict(predicted.malignancy)}")
         if not isinstance(predicted.recurrence, Absent):
             parts.append(f"{predicted.recurrence.group} recurrence-risk group")
     more = len(lesions) - 1

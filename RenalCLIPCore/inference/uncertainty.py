@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CentreError
+from ..progress import Progress
 from ..review import Absent, Point, TaskSpread, Uncertainty
 from .head_readings import probabilities
 from .network_output import NetworkOutput, run_networks
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Rois = Mapping[str, npt.NDArray[np.float32]]
 Array = npt.NDArray[np.floating[Any]]
-Progress = Callable[[float, str], None]
 
 SHIFT_VOXELS = 4
 INTENSITY_SCALE = 0.05

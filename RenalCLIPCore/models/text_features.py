@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from ..errors import InputError, OutputError
+from ..progress import Progress
 from .text_encoder import TextEncoder
 from .weights import read_tensors, save_tensors
 
@@ -26,8 +27,6 @@ TEXTS_FILE = "texts.json"
 DESCRIPTION_FILE = "features.json"
 VERSION = 1
 _CASES_AT_ONCE = 32
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, eq=False)

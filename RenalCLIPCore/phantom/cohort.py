@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from ..errors import ConfigurationError, OutputError
 from ..imaging.study import Phase
 from ..imaging.volume import Volume, write_volume
 from ..output import write_text
+from ..progress import Progress
 from .anatomy import draw_patient
 from .grids import crop_geometry, lesion_geometry
 from .histology import Histology
@@ -35,7 +36,6 @@ from .sites import SITES
 from .streams import stream
 from .truth import PhantomTruth, read_truth, truth, write_truth
 
-Progress = Callable[[float, str], None]
 TABLE = "cohort.csv"
 ALONE = Workers()
 LABELS_FILE = "labels.nii.gz"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..imaging.mask_fields import bounding_box
 from ..imaging.mask_labels import KIDNEY
 from ..imaging.segmentation_file import load_segmentation
 from ..imaging.volume import Volume, is_volume_file, read_geometry
+from ..progress import Progress
 from .grids import CENTRE_MARGIN_MM, MARGIN_MM, ROI_HALF_MM
 from .streams import stream
 
@@ -26,7 +26,6 @@ _NESTED = "*/segmentation.nii.gz"
 _SPACING_MM, _THICKEST_MM = (0.2, 3.0), 8.0
 _PARENCHYMA_ML = (25.0, 1500.0)
 _MINIMUM_ML = 0.05
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..imaging.study import Phase
 from ..imaging.volume import write_volume
+from ..progress import Progress
 from .anatomy import draw_patient
 from .grids import study_geometry
 from .render import Acquisition, TissueMap, render_labels, render_phase
@@ -28,7 +28,7 @@ def write_segmentation_cases(
     seed: int,
     *,
     phases: int = 2,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write phantoms as ``images/PATIENT_PHASE.nii.gz`` and ``labels/PATIENT_PHASE.nii.gz``.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from ..evaluation.classification import auroc, weighted_auroc
 from ..evaluation.retrieval import RANKS, ranks
 from ..inference.zero_shot import maximum_similarity, stochastic_scores
 from ..models.bundle_parts import TaskPrompts
+from ..progress import Progress
 
 if TYPE_CHECKING:
     from ..cohort.roi_store import RoiStore
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ..models.text_features import TextFeatures
 
 Array = npt.NDArray[np.float64]
-Progress = Callable[[float, str], None]
 DRAWS = 1000
 GALLERY = 200
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,9 @@ from ..cohort.dataset import RoiDataset, every_phase
 from ..cohort.roi_store import RoiStore
 from ..cohort.table import CohortRow
 from ..models.encoder import RenalEncoder
+from ..progress import Progress
 
 Array = npt.NDArray[np.float64]
-Progress = Callable[[float, str], None]
 _BATCH = 32
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..cohort.roi_store import RoiStore
 from ..cohort.table import CohortRow
 from ..errors import CohortError
+from ..progress import Progress
 from ..text.captions import parse_caption
 from .case_embeddings import read_cases
 from .prediction_table import GeneratedReport
@@ -23,7 +24,6 @@ from .prediction_table import GeneratedReport
 if TYPE_CHECKING:
     from ..models.encoder import RenalEncoder
 
-Progress = Callable[[float, str], None]
 NEAREST = "nearest training kidney"
 _AT_ONCE = 8
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +15,13 @@ from ..cohort.roi_store import RoiStore
 from ..cohort.table import CohortRow
 from ..inference.head_readings import probabilities
 from ..inference.network_output import NetworkOutput, run_networks
+from ..progress import Progress
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..models.bundle import Bundle
 
-Progress = Callable[[float, str], None]
 
 ALL_PHASES, ONE_PHASE = "all available", "A, else V"
 

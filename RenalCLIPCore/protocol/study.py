@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import CohortError
 from ..output import staged
-from ..progress import silent
+from ..progress import Progress, silent
 from .ablations import ablation_sections
 from .alignment_scores import AlignmentScore
 from .baseline import baseline_section
@@ -25,7 +25,6 @@ from .study_data import ORACLE, StudyData, task_words
 from .subgroups import subgroup_section
 from .task_measures import main_measure
 
-Progress = Callable[[float, str], None]
 Step = Callable[[], list[Section]]
 
 

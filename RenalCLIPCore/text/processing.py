@@ -13,6 +13,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Generic, TypeVar
 
+from ..progress import Progress
 from .answers import parse_attributes, parse_partition, parse_translation
 from .completion import (
     BrokenAnswerError,
@@ -29,7 +30,6 @@ from .questionnaire import questionnaire
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
-Progress = Callable[[float, str], None]
 
 
 class Status(StrEnum):

@@ -20,11 +20,12 @@ from ..evaluation.retrieval import recalls
 from ..models.bundle import file_hash
 from ..models.encoder import RenalEncoder
 from ..models.text_features import FEATURES_FILE, TextFeatures, read_text_features
+from ..progress import Progress
 from .distribution import ALONE, Ranks, gather, share_of
 from .gradient_caching import cached
 from .image_stage import pretraining_data
 from .learnt_from import LearntFrom, learnt_from
-from .loop import Progress, RunResult, Step, Trainer, Validation
+from .loop import RunResult, Step, Trainer, Validation
 from .losses import contrastive_loss
 from .prediction import Predictions
 from .pretraining_stages import ClipConfiguration

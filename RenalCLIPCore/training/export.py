@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..models.bundle_parts import CaseIndex
 from ..models.encoder import RenalEncoder
 from ..models.feature_statistics import fit_feature_statistics
 from ..models.manifest import Architecture, BundleManifest, Preprocessing
+from ..progress import Progress
 from . import checkpoints
 from .configuration import load_configuration, stage_of
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, Fusion, SupervisedStage
@@ -28,8 +29,6 @@ from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE
 from .tasks import MultitaskModel
-
-Progress = Callable[[float, str], None]
 
 _AT_ONCE = 64  # alignment learns from batches that are too large to be read at once
 

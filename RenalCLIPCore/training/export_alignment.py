@@ -19,11 +19,12 @@ from ..models.feature_statistics import FeatureStatistics
 from ..models.manifest import MANIFEST_FILE, BundleManifest, OutOfDistributionRule, Risk, Task
 from ..models.text_encoder import load_text_encoder
 from ..models.text_features import FEATURES_FILE, read_text_features
+from ..progress import Progress
 from ..text.prompts import zero_shot_prompts
 from .alignment import AlignmentModel, start_from
 from .checkpoints import load_trained_state
 from .configuration import load_configuration
-from .export import FEATURE_NEIGHBOURS, BundleWords, Progress, best_content, best_model, learnt_by, manifest_of, numbers
+from .export import FEATURE_NEIGHBOURS, BundleWords, best_content, best_model, learnt_by, manifest_of, numbers
 from .fine_tuning_stages import SURVIVAL_TASK, MultitaskConfiguration
 from .learnt import Learnt, embeddings, facts, round_to_half, stored
 from .learnt_from import LearntFrom, learnt_from

@@ -23,12 +23,13 @@ from ..errors import CohortError, TrainingError, UndefinedMeasureError
 from ..models.comparison import WINDOW_HU
 from ..models.manifest import Preprocessing, Risk, Task
 from ..output import write_text
+from ..progress import Progress
 from . import checkpoints, distribution
 from .distribution import ALONE, Ranks
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
 from .learnt import predict_rows, risk_of, round_to_half, task_entry
 from .learnt_from import LearntFrom, learnt_from
-from .loop import BEST_FILE, Progress, RunResult, Trainer
+from .loop import BEST_FILE, RunResult, Trainer
 from .multitask import supervised_data
 from .prediction import Predictions
 from .starting_weights import starting_encoder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ..errors import CohortError, ConfigurationError
 from ..models.bundle import Bundle
 from ..models.manifest import Preprocessing, Task
 from ..models.tasks import TASKS
+from ..progress import Progress
 from .configuration import load_configuration, stage_of
 from .fine_tuning import best_task_model, read_result
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
@@ -52,9 +53,7 @@ class Reader:
     preprocessing: Preprocessing | None = None
     groups: frozenset[str] = frozenset()
 
-    def read(
-        self, rows: Sequence[CohortRow], store: RoiStore, progress: Callable[[float, str], None] | None = None
-    ) -> Predictions:
+    def read(self, rows: Sequence[CohortRow], store: RoiStore, progress: Progress | None = None) -> Predictions:
         """Outputs for every phase of every row.
 
         Raises:

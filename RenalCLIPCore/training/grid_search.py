@@ -11,12 +11,13 @@ from pathlib import Path
 from ..cohort.roi_store import RoiStore
 from ..cohort.splits import LearningCohort
 from ..errors import TrainingError
+from ..progress import Progress
 from . import distribution
 from .distribution import ALONE, Ranks
 from .fine_tuning import ENCODER_FILE, RESULT_FILE, fine_tune, read_result
 from .fine_tuning_stages import FineTuningStage
 from .learnt_from import LEARNT_FROM_FILE
-from .loop import BEST_FILE, CHECKPOINT_FOLDER, Progress
+from .loop import BEST_FILE, CHECKPOINT_FOLDER
 from .run_log import LOG_FILE
 from .stage import CONFIGURATION_FILE
 

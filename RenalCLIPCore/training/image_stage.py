@@ -18,10 +18,11 @@ from ..errors import CohortError
 from ..evaluation.classification import auroc
 from ..models.encoder import RenalEncoder
 from ..models.heads import AttributeHead
+from ..progress import Progress
 from ..text.questionnaire import questionnaire
 from .distribution import ALONE, Ranks, check_shares, gather, share_of
 from .learnt_from import LearntFrom
-from .loop import Progress, RunResult, Step, Trainer, Validation
+from .loop import RunResult, Step, Trainer, Validation
 from .losses import class_weights, classification_loss
 from .prediction import Predictions, predict, softmax
 from .pretraining_stages import ImageConfiguration, RegionStage

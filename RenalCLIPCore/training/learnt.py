@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,12 +21,11 @@ from ..models.encoder import RenalEncoder
 from ..models.feature_statistics import FeatureStatistics, fit_feature_statistics
 from ..models.manifest import OutOfDistributionRule, Risk, Task
 from ..models.tasks import TASKS
+from ..progress import Progress
 from .calibration import fit_temperature
 from .fine_tuning_stages import SURVIVAL_TASK
 from .prediction import Array, Predictions, predict, softmax
 from .tasks import survival_rows
-
-Progress = Callable[[float, str], None]
 
 MONTHS = tuple(float(month) for month in range(0, 121, 3))
 OUTLIER_PERCENTILE = 99.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -20,14 +20,13 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..output import write_text
+from ..progress import Progress
 from . import checkpoints, distribution
 from .distribution import ALONE, Ranks
 from .learnt_from import NOTHING, LearntFrom
 from .normalisation import fix_statistics, synchronise
 from .run_log import LOG_FILE, RunLog
 from .stage import CONFIGURATION_FILE, Optimiser, Schedule, Stage
-
-Progress = Callable[[float, str], None]
 
 BEST_FILE = "best.pt"
 CHECKPOINT_FOLDER = "checkpoints"

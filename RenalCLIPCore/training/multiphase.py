@@ -25,11 +25,12 @@ from ..models.bundle import Bundle, file_hash
 from ..models.manifest import MultiphaseEntry, SliceForm
 from ..models.multiphase import MultiphaseNetwork, read_imagenet, start_from_imagenet
 from ..output import write_text
+from ..progress import Progress
 from . import checkpoints
 from .configuration import load_configuration, stage_of
 from .learnt import round_to_half, stored, task_entry
 from .learnt_from import LearntFrom
-from .loop import BEST_FILE, Progress, RunResult, Step, Trainer, Validation
+from .loop import BEST_FILE, RunResult, Step, Trainer, Validation
 from .losses import class_weights, classification_loss
 from .multiphase_stage import MultiphaseConfiguration
 from .prediction import Array, Predictions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from ..errors import BundleError, CohortError
 from ..models.bundle import Bundle
 from ..models.manifest import MultiphaseEntry, SliceForm, Task
 from ..models.multiphase import MultiphaseNetwork
+from ..progress import Progress
 from .multiphase import fused_logits, open_multiphase, read_features
 from .prediction import Array
 
@@ -59,7 +60,7 @@ class MultiphaseReader:
         rows: Sequence[CohortRow],
         store: SliceStore,
         sets: Sequence[str],
-        progress: Callable[[float, str], None] | None = None,
+        progress: Progress | None = None,
     ) -> list[PartRead]:
         """Logits of the cases from each part of the phases.
 

@@ -11,11 +11,12 @@ from ..cohort.roi_store import RoiStore
 from ..cohort.splits import LearningCohort
 from ..errors import TrainingError
 from ..models.bundle import file_hash
+from ..progress import Progress
 from .checkpoints import load
 from .distribution import ALONE, Ranks, check_shares
 from .fine_tuning_stages import MultitaskConfiguration, SupervisedStage
 from .learnt_from import LearntFrom, learnt_from
-from .loop import BEST_FILE, Progress, RunResult, Trainer
+from .loop import BEST_FILE, RunResult, Trainer
 from .tasks import MultitaskTask
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,9 +22,9 @@ from ..cohort.table import CohortRow
 from ..errors import CohortError, ConfigurationError
 from ..models.radiomics_model import LEAF, RadiomicsModel, Tree, log_odds
 from ..output import staged
+from ..progress import Progress
 
 Array = npt.NDArray[np.float64]
-Progress = Callable[[float, str], None]
 MODEL_FILE: Final = "model.json"
 LASSO_SHARES: Final = (0.1, 0.2, 0.4)
 LEAVES: Final = (1, 5)

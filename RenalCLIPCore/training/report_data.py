@@ -15,10 +15,10 @@ from ..cohort.roi_store import RoiStore
 from ..cohort.table import CohortRow
 from ..errors import CohortError
 from ..models.encoder import RenalEncoder
+from ..progress import Progress
 from ..text.captions import caption
 from . import distribution
 from .distribution import ALONE, Ranks
-from .loop import Progress
 from .prediction import predict
 from .report_stages import ReportStage
 

@@ -23,12 +23,13 @@ from ..models.report_generator import (
 )
 from ..models.text_building import add_adapters, merge_adapters, new_network, train_tokenizer
 from ..models.text_encoder import open_checkpoint
+from ..progress import Progress
 from ..text.captions import caption
 from . import distribution
 from .checkpoints import load, load_trained_state
 from .distribution import ALONE, Ranks, check_shares
 from .learnt_from import NOTHING, LearntFrom, learnt_from
-from .loop import BEST_FILE, Progress, RunResult, Step, Trainer, Validation
+from .loop import BEST_FILE, RunResult, Step, Trainer, Validation
 from .report_data import ReportBatch, ReportData, Views, image_features
 from .report_stages import ReportAdaptersConfiguration, ReportProjectorConfiguration, ReportStage
 from .text_stages import folder_hash, replace_folder

@@ -18,13 +18,14 @@ from ..errors import CohortError, TrainingError
 from ..models.bundle import file_hash
 from ..models.text_building import add_adapters, merge_adapters, new_text_encoder, train_tokenizer
 from ..models.text_encoder import TextEncoder, load_text_encoder
+from ..progress import Progress
 from ..text.questionnaire import questionnaire
 from . import distribution
 from .checkpoints import load, load_trained_state, newest
 from .distribution import ALONE, Ranks, check_shares
 from .image_stage import check_options
 from .learnt_from import NOTHING, LearntFrom, learnt_from
-from .loop import BEST_FILE, CHECKPOINT_FOLDER, Progress, RunResult, Trainer, TrainingTask
+from .loop import BEST_FILE, CHECKPOINT_FOLDER, RunResult, Trainer, TrainingTask
 from .pretraining_stages import MntpConfiguration, NewTextModel, SimcseConfiguration, TextStage
 from .text_data import Reports, TextData
 from .text_tasks import MntpTask, SimcseTask
