@@ -27,4 +27,5 @@ def test_the_whole_never_goes_back_and_stays_within_its_bounds(shares, fractions
         for fraction in sorted(fractions):
             step(fraction, "")
     assert told == pytest.approx(sorted(told), abs=1e-9)
-    assert -1e-9 <= told[0] and told[-1] <= 1 + 1e-9
+    assert told[0] >= -1e-9
+    assert told[-1] <= 1 + 1e-9
