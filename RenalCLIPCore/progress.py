@@ -43,14 +43,17 @@ def spans(tell: Progress, shares: Mapping[str, float]) -> dict[str, Progress]:
     found: dict[str, Progress] = {}
     start = 0.0
     for name, share in shares.items():
-        found[name] = _span(tell, start, share / whole)
+        found[name] = span(tell, start, share / whole)
         start += share / whole
     return found
 
 
-def _span(tell: Progress, start: float, width: float) -> Progress:
+def span(tell: Progress | None, start: float, share: float) -> Progress:
+    """The progress of a piece of work that begins at ``start`` of the whole and is ``share`` of it."""
+
     def told(fraction: float, words: str) -> None:
-        tell(start + width * min(max(fraction, 0.0), 1.0), words)
+        if tell is not None:
+            tell(start + share * min(max(fraction, 0.0), 1.0), words)
 
     return told
 

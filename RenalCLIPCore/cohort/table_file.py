@@ -93,7 +93,8 @@ def _read_csv(path: Path, layout: Layout) -> tuple[list[str], list[Line]]:
             columns = list(reader.fieldnames or ())
             lines = [_csv_line(cells, f"{path.name}, line {above + reader.line_num}") for cells in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CohortError(f"{path.name} cannot be read as a table (CSV, {_words(layout)}): {error}.") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CohortError(f"{path.name} cannot be read as a table (CSV, {_words(layout)}): {why}.") from error
     return columns, lines
 
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ConfigurationError
 from ..progress import ProgressLine
-from .segment_evaluation import SegmentEvaluate, read_cases
+from .segment_evaluation import SegmentEvaluate, read_cases, rows_of
 
 if TYPE_CHECKING:
     from ..imaging.nnunet_options import TrainingOptions
     from ..imaging.volume import Volume
-    from ..training.learnt_from import LearntFrom
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,10 @@ class SegmentTrain:
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument(
-            "--cohort", type=Path, required=True, help="cohort table with label_map, or a folder of images and labels"
+            "--cohort",
+            type=Path,
+            required=True,
+            help="cohort table with label_map (all but its test split), or a folder of images and labels",
         )
         parser.add_argument("--out", type=Path, required=True, help="model folder to write")
         parser.add_argument("--from", dest="start_from", type=Path, help="trained model to start from (its plans too)")
@@ -110,14 +112,15 @@ class SegmentTrain:
         """Train and write the model folder."""
         from ..imaging.nnunet_options import TrainingOptions
         from ..imaging.nnunet_training import train_segmentation
-        from ..training.learnt_from import learnt_from
+        from ..training.learnt_from import LearntFrom, learnt_from
 
         options: TrainingOptions = TrainingOptions(**self.options)
-        cases = read_cases(self.cohort)
+        rows = rows_of(self.cohort, held_out=False)
+        cases = read_cases(self.cohort, rows)
         train_segmentation(
             cases, self.out, options, work=self.work, start_from=self.start_from, progress=ProgressLine()
         )
-        learnt_from(self.start_from).joined(_sources(self.cohort)).keep(self.out)
+        learnt_from(self.start_from).joined(LearntFrom.of(rows)).keep(self.out)
         print(f"{self.out}: trained on {len(cases)} images of {len({case.group for case in cases})} patients")
 
 
@@ -147,14 +150,6 @@ class SegmentPhantoms:
 
 
 COMMANDS: list[Any] = [SegmentRun, SegmentTrain, SegmentEvaluate, SegmentPhantoms]
-
-
-def _sources(cohort: Path) -> LearntFrom:
-    """What a cohort table's rows bring along; a folder of images says nothing."""
-    from ..cohort.table import read_cohort
-    from ..training.learnt_from import NOTHING, LearntFrom
-
-    return NOTHING if cohort.is_dir() else LearntFrom.of(read_cohort(cohort))
 
 
 class _Option(argparse.Action):

@@ -12,6 +12,7 @@ from ..errors import ConfigurationError
 from ..progress import ProgressLine
 
 if TYPE_CHECKING:
+    from ..cohort.table import CohortRow
     from ..imaging.nnunet_options import TrainingCase
 
 
@@ -37,7 +38,9 @@ class SegmentEvaluate:
         parser.add_argument("--predictions", type=Path, help="folder of predicted label maps")
         parser.add_argument("--labels", type=Path, help="folder of reference label maps")
         parser.add_argument("--model", type=Path, help="trained nnU-Net v2 model to run")
-        parser.add_argument("--cohort", type=Path, help="cohort table or folder of images and labels to run it on")
+        parser.add_argument(
+            "--cohort", type=Path, help="cohort table (its test split) or folder of images and labels to run it on"
+        )
         parser.add_argument("--out", type=Path, help="CSV of the scores per case")
         parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
         parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
@@ -58,16 +61,37 @@ class SegmentEvaluate:
         if self.predictions is not None and self.labels is not None:
             yield from _stored_masks(self.predictions, self.labels)
         elif self.model is not None and self.cohort is not None:
-            yield from _predicted_masks(self.model, read_cases(self.cohort), self.device)
+            cases = read_cases(self.cohort, rows_of(self.cohort, held_out=True))
+            yield from _predicted_masks(self.model, cases, self.device)
         else:
             raise ConfigurationError("Give either --predictions and --labels, or --model and --cohort.")
 
 
-def read_cases(source: Path) -> tuple[TrainingCase, ...]:
-    """Training cases of a cohort table (each phase one case) or of a folder of images and labels."""
+def read_cases(source: Path, rows: Sequence[CohortRow]) -> tuple[TrainingCase, ...]:
+    """Cases of a folder of images and labels, or of ``rows`` of a cohort table (each phase one case)."""
     from ..imaging.training_cases import cases_in_folder
 
-    return cases_in_folder(source) if source.is_dir() else _table_cases(source)
+    return cases_in_folder(source) if source.is_dir() else _table_cases(source, rows)
+
+
+def rows_of(source: Path, *, held_out: bool) -> tuple[CohortRow, ...]:
+    """Rows of a cohort table: of its test split, or the others; all where no row is assigned. A folder has none.
+
+    Raises:
+        CohortError: The table cannot be read, or has no such row.
+    """
+    from ..cohort.table import read_cohort
+    from ..errors import CohortError
+
+    if source.is_dir():
+        return ()
+    rows = read_cohort(source)
+    found = tuple(row for row in rows if (row.split == "test") == held_out)
+    if not any(row.split for row in rows):
+        return tuple(rows)
+    if not found:
+        raise CohortError(f"{source.name} has no row {'in' if held_out else 'outside'} the test split.")
+    return found
 
 
 def summary_table(rows: Sequence[tuple[str, str, Any]], seed: int) -> list[str]:
@@ -102,13 +126,12 @@ def summary_table(rows: Sequence[tuple[str, str, Any]], seed: int) -> list[str]:
     return lines
 
 
-def _table_cases(table: Path) -> tuple[TrainingCase, ...]:
-    from ..cohort.table import read_cohort
+def _table_cases(table: Path, rows: Sequence[CohortRow]) -> tuple[TrainingCase, ...]:
     from ..errors import CohortError
     from ..imaging.nnunet_options import TrainingCase
 
     cases: dict[str, TrainingCase] = {}
-    for row in read_cohort(table):
+    for row in rows:
         for phase, path in row.volumes.items():
             if row.label_map is not None:
                 case_id = f"{row.patient.replace('.', '-')}_{phase.value}"

@@ -172,7 +172,7 @@ class WorklistList:
         wanted = Filter(self.status, self.quality, self.flagged or None, self.conflicts or None)
         with _opened(self.db) as database:
             blinded = database.facts()["blinded"] and self.reader is not None
-            items = assignments(database, self.reader, wanted)
+            items = assignments(database, self._known_reader(database), wanted)
         print("number\treader\tplace\tcase\tpredictions\tstate\tquality\tseconds\tnotes")
         for item in items:
             print(
@@ -181,6 +181,16 @@ class WorklistList:
                 _notes(item), sep="\t",
             )  # fmt: skip
         print(f"{len(items)} readings, {sum(item.status == 'finished' for item in items)} finished")
+
+    def _known_reader(self, database: Database) -> str | None:
+        from ..errors import ConfigurationError
+        from ..reading.worklist import assignments
+
+        known = sorted({item.reader for item in assignments(database)} - {""})
+        if self.reader is not None and self.reader not in known:
+            there = ", ".join(known) or "only readings that are shared"
+            raise ConfigurationError(f"The worklist has no reader {self.reader!r}; it has {there}.")
+        return self.reader
 
 
 @dataclass(frozen=True)

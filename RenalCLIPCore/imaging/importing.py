@@ -20,7 +20,7 @@ from ..errors import (
     OutputError,
 )
 from ..output import beside
-from ..progress import Progress
+from ..progress import Progress, silent, span
 from .candidates import DROP, Acquisition, Candidate, candidates_in, group_acquisitions, one_examination, select
 from .enhancement import recognise_by_enhancement
 from .phases import ORDER, PhaseClues, PhaseGuess, recognise
@@ -103,12 +103,12 @@ def import_study(
         OutputError: ``out`` holds something else than a study, or cannot be written.
     """
     options = options or ImportOptions()
-    report = progress or (lambda fraction, words: None)
+    report = progress or silent
     paths = [source] if isinstance(source, Path) else list(source)
     out = out.absolute()
     _check_target(out, paths)
     given = [*paths, *_override_paths(options)]
-    sources = find_sources(given, out, lambda fraction, words: report(0.2 * fraction, words))
+    sources = find_sources(given, out, span(report, 0.0, 0.2))
     candidates, notes = candidates_in(sources, given)
     fixed = {
         phase: select(text, phase, candidates)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OutputError, SegmentationModelError
-from ..progress import Progress
+from ..progress import Progress, span
 from .nnunet_dataset import DATASET, Log, check_cases, claim_work_folder, plan_and_preprocess, write_json, write_raw
 from .nnunet_model import SegmentationModel, network_weights, read_checkpoint, read_json
 from .nnunet_options import TrainingCase, TrainingOptions
@@ -67,7 +67,7 @@ def train_segmentation(
         report(0.0, "reading the cases")
         write_raw(cases, work, orientation, report)
         plan_and_preprocess(work, options, start_from, report)
-        trainer = _trainer(work, options, start_from, lambda fraction, words: report(0.1 + 0.89 * fraction, words))
+        trainer = _trainer(work, options, start_from, span(report, 0.1, 0.89))
         with contextlib.redirect_stdout(Log(work / "training.log")):
             trainer.run_training()
     _export(Path(trainer.output_folder_base), out, options, orientation)

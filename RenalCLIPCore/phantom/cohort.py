@@ -22,7 +22,7 @@ from ..errors import ConfigurationError, OutputError
 from ..imaging.study import Phase
 from ..imaging.volume import Volume, write_volume
 from ..output import write_text
-from ..progress import Progress
+from ..progress import Progress, silent
 from .anatomy import draw_patient
 from .grids import crop_geometry, lesion_geometry
 from .histology import Histology
@@ -141,7 +141,7 @@ def write_cohort(out: Path, plan: CohortPlan, *, workers: Workers = ALONE, progr
     except OSError as error:
         raise OutputError(f"The folder {out.name} cannot be made: {error.strerror}.") from error
     missing = [i for i in range(plan.patients) if not (out / patient_id(plan, i)).is_dir()]
-    report = progress or (lambda fraction, words: None)
+    report = progress or silent
     done = plan.patients - len(missing)
     with closing(workers.each(partial(write_patient, out.resolve(), plan), missing)) as finished:
         for count, _ in enumerate(finished, done + 1):

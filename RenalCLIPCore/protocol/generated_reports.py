@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..cohort.roi_store import RoiStore
 from ..cohort.table import CohortRow
 from ..errors import CohortError
-from ..progress import Progress
+from ..progress import Progress, span
 from ..text.captions import parse_caption
 from .case_embeddings import read_cases
 from .prediction_table import GeneratedReport
@@ -83,9 +83,9 @@ def nearest_reports(
     reported = [row for row in training[0] if row.findings or row.impression]
     if not reported:
         raise CohortError("No training row has a report to take; fill in findings and impression.")
-    first = _halved(progress, 0.0)
+    first = span(progress, 0.0, 0.5)
     features, embeddings = read_cases(encoder, reported, training[1], progress=first)
-    own_features, own_embeddings = read_cases(encoder, rows, store, progress=_halved(progress, 0.5))
+    own_features, own_embeddings = read_cases(encoder, rows, store, progress=span(progress, 0.5, 0.5))
     if embeddings.shape[1]:
         gallery, queries = embeddings, own_embeddings
     else:
@@ -155,7 +155,3 @@ def write_generated_reports(reports: Sequence[GeneratedReport], path: Path) -> N
 
 def _unit(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-
-
-def _halved(progress: Progress | None, start: float) -> Progress | None:
-    return (lambda fraction, words: progress(start + fraction / 2, words)) if progress else None

@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Generic, TypeVar
 
-from ..progress import Progress
+from ..progress import Progress, silent
 from .answers import parse_attributes, parse_partition, parse_translation
 from .completion import (
     BrokenAnswerError,
@@ -115,7 +115,7 @@ def process(
     Raises:
         EndpointUnusableError: The endpoint answers nobody.
     """
-    report = progress or (lambda fraction, words: None)
+    report = progress or silent
     outcomes: dict[int, Outcome[_Value]] = {}
     queue = iter(enumerate(items))
     with ThreadPoolExecutor(max(1, workers), thread_name_prefix="report") as pool:

@@ -64,13 +64,7 @@ def assemble_bundle(
     loaded = Bundle.load(bundle)
     manifest = loaded.manifest
     added = [_added(run, loaded) for run in tasks]
-    names = [item.task.name for item in added]
-    if len(set(names)) < len(names):
-        raise BundleError("Two of the runs are of one task; give each task once.")
-    kept = [task for task in manifest.tasks if task.name not in names]
-    fusions = {item.fusion for item in added} | ({manifest.fusion} if kept or not added else set())
-    if len(fusions) > 1:
-        raise BundleError("All tasks of a bundle are fine-tuned on random phases or all on A, else V; the runs differ.")
+    kept = _kept(manifest, added)
     sources = learnt_from(bundle, *tasks, report, segmentation, *multiphase)
     earlier = with_multiphase(loaded, multiphase)
     risks = [item.risk for item in added if item.risk is not None]
@@ -78,7 +72,7 @@ def assemble_bundle(
     changes: dict[str, Any] = {
         "tasks": tuple(entries.values()),
         "risk": risks[0] if risks else manifest.risk,
-        "fusion": fusions.pop(),
+        "fusion": added[0].fusion if added else manifest.fusion,
         "segmentation": manifest.segmentation or segmentation is not None,
         "report": manifest.report or report is not None,
         "multiphase": earlier.entries,
@@ -103,6 +97,18 @@ def assemble_bundle(
         earlier.networks,
     )
     return write_bundle(out, contents, overwrite=overwrite)
+
+
+def _kept(manifest: BundleManifest, added: Sequence[_Added]) -> list[Task]:
+    """The bundle's own tasks that no run replaces; all tasks must be read from phases in one way."""
+    names = [item.task.name for item in added]
+    if len(set(names)) < len(names):
+        raise BundleError("Two of the runs are of one task; give each task once.")
+    kept = [task for task in manifest.tasks if task.name not in names]
+    fusions = {item.fusion for item in added} | ({manifest.fusion} if kept else set())
+    if len(fusions) > 1:
+        raise BundleError("All tasks of a bundle are fine-tuned on random phases or all on A, else V; the runs differ.")
+    return kept
 
 
 def _added(run: Path, bundle: Bundle) -> _Added:

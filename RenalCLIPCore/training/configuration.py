@@ -56,6 +56,10 @@ def stage_of(run: Path) -> str:
     Raises:
         ConfigurationError: It holds no configuration.
     """
+    if not (run / CONFIGURATION_FILE).is_file():
+        raise ConfigurationError(
+            f"A folder that 'renalclip train' wrote is needed, but {run.name} holds no {CONFIGURATION_FILE}."
+        )
     content = _read(run / CONFIGURATION_FILE)
     return str(content.get("stage", "")) if isinstance(content, dict) else ""
 

@@ -18,7 +18,7 @@ from ..models.encoder import RenalEncoder
 from ..models.feature_statistics import FeatureStatistics
 from ..models.manifest import MANIFEST_FILE, BundleManifest, OutOfDistributionRule, Risk, Task
 from ..models.text_encoder import load_text_encoder
-from ..models.text_features import FEATURES_FILE, read_text_features
+from ..models.text_features import FEATURES_FILE, TextFeatures, read_text_features
 from ..progress import Progress
 from ..text.prompts import zero_shot_prompts
 from .alignment import AlignmentModel, start_from
@@ -89,23 +89,14 @@ def export_alignment(
     content = best_content(run, configuration.digest, cohort)
     rows = (*cohort.training, *cohort.validation)
     sources = LearntFrom.of(rows).joined(learnt_from(run, heads, texts, text_encoder))
-    if not content["origin"].startswith(file_hash(texts / FEATURES_FILE)):
-        raise TrainingError(f"The run {run.name} was trained on other text features than those in {texts.name}.")
-    features = read_text_features(texts)
-    if folder_hash(text_encoder) != features.encoder_sha256:
-        raise TrainingError(f"The features in {texts.name} were made by another text encoder than {text_encoder.name}.")
+    features = _features_of(run, content["origin"], texts, text_encoder)
     model = AlignmentModel(configuration, features.embedding_dim)
     if configuration.freeze_encoder:
         _take_frozen(model, heads, run, content["origin"])
     load_trained_state(model, content["model"])
     round_to_half(model)
     encoder = model.encoder.eval()
-    if heads is None:
-        added = _Heads()
-    elif (heads / MANIFEST_FILE).is_file():
-        added = _of_bundle(heads, run, configuration.freeze_encoder)
-    else:
-        added = _added(heads, run, encoder, configuration.freeze_encoder, cohort, store, progress)
+    added = _heads(heads, run, encoder, configuration.freeze_encoder, cohort, store, progress)
     learnt = learnt_by(encoder, {}, cohort, store, configuration.batch_size, progress)
     statistics, rule = added.outliers or learnt.outliers()
     manifest = manifest_of(
@@ -132,6 +123,16 @@ def export_alignment(
     return write_bundle(out, contents, overwrite=overwrite)
 
 
+def _features_of(run: Path, origin: str, texts: Path, text_encoder: Path) -> TextFeatures:
+    """The text features of a run, made by this very encoder."""
+    if not origin.startswith(file_hash(texts / FEATURES_FILE)):
+        raise TrainingError(f"The run {run.name} was trained on other text features than those in {texts.name}.")
+    features = read_text_features(texts)
+    if folder_hash(text_encoder) != features.encoder_sha256:
+        raise TrainingError(f"The features in {texts.name} were made by another text encoder than {text_encoder.name}.")
+    return features
+
+
 def embed_prompts(text_encoder: Path, max_tokens: int) -> dict[str, TaskPrompts]:
     """The shipped zero-shot prompts with their embeddings."""
     encoder = load_text_encoder(text_encoder, max_tokens)
@@ -154,15 +155,20 @@ def _index(encoder: RenalEncoder, learnt: Learnt) -> CaseIndex:
     )
 
 
-def _added(
-    heads: Path,
+def _heads(
+    heads: Path | None,
     run: Path,
     encoder: RenalEncoder,
-    shared: bool,
+    frozen: bool,
     cohort: LearningCohort,
     store: RoiStore,
     progress: Progress | None,
 ) -> _Heads:
+    """The heads of a bundle or of a multi-task run; ``frozen`` says that the run left its encoder as it was."""
+    if heads is None:
+        return _Heads()
+    if (heads / MANIFEST_FILE).is_file():
+        return _of_bundle(heads, run, frozen)
     configuration = load_configuration("multitask", heads / CONFIGURATION_FILE)
     if configuration.freeze_encoder:
         model = _on_frozen(heads, configuration, run, encoder, cohort)
@@ -170,7 +176,7 @@ def _added(
         model = best_model(heads, configuration, cohort)
     named = dict(model.heads.items())
     learnt = learnt_by(model.encoder, named, cohort, store, configuration.batch_size, progress)
-    own = not (shared or configuration.freeze_encoder)
+    own = not (frozen or configuration.freeze_encoder)
     tasks = tuple(
         learnt.task(name, configuration.heads.hidden).model_copy(update={"own_encoder": own})
         for name in configuration.tasks

@@ -23,7 +23,7 @@ from ..errors import CohortError, TrainingError, UndefinedMeasureError
 from ..models.comparison import WINDOW_HU
 from ..models.manifest import Preprocessing, Risk, Task
 from ..output import write_text
-from ..progress import Progress
+from ..progress import Progress, span
 from . import checkpoints, distribution
 from .distribution import ALONE, Ranks
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
@@ -114,11 +114,9 @@ def fine_tune(
     origin = _start(task.model, configuration, initial, out, ranks) if initial else ""
     sources = LearntFrom.of((*part.training, *part.validation)).joined(learnt_from(initial))
     trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, ranks, sources)
-    told = (lambda share, words: progress(_TRAINED * share, words)) if progress else None
-    result = trainer.fit(resume=resume, progress=told)
-    told = (lambda share, words: progress(_TRAINED + (1 - _TRAINED) * share, words)) if progress else None
+    result = trainer.fit(resume=resume, progress=span(progress, 0.0, _TRAINED))
     if ranks.first:
-        _finish(configuration, part, store, result, trainer, told)
+        _finish(configuration, part, store, result, trainer, span(progress, _TRAINED, 1 - _TRAINED))
     distribution.told_to_all(None)  # nobody leaves, or reads the result, before it is there
     return result
 

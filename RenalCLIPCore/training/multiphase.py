@@ -25,7 +25,7 @@ from ..models.bundle import Bundle, file_hash
 from ..models.manifest import MultiphaseEntry, SliceForm
 from ..models.multiphase import MultiphaseNetwork, read_imagenet, start_from_imagenet
 from ..output import write_text
-from ..progress import Progress
+from ..progress import Progress, span
 from . import checkpoints
 from .configuration import load_configuration, stage_of
 from .learnt import round_to_half, stored, task_entry
@@ -173,8 +173,7 @@ def train_multiphase(
     origin = file_hash(imagenet) if imagenet is not None else ""
     sources = LearntFrom.of((*part.training, *part.validation))
     trainer = Trainer(task, data, configuration, out, cohort.split_sha256, origin, sources=sources)
-    told = (lambda share, words: progress(_TRAINED * share, words)) if progress else None
-    result = trainer.fit(resume=resume, progress=told)
+    result = trainer.fit(resume=resume, progress=span(progress, 0.0, _TRAINED))
     if progress:
         progress(_TRAINED, "calibrating")
     _finish(configuration, part, left_out, validation, result, trainer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from ..models.report_generator import (
 )
 from ..models.text_building import add_adapters, merge_adapters, new_network, train_tokenizer
 from ..models.text_encoder import open_checkpoint
-from ..progress import Progress
+from ..progress import Progress, span
 from ..text.captions import caption
 from . import distribution
 from .checkpoints import load, load_trained_state
@@ -102,11 +102,7 @@ def train_report(
     rows = {name: _reported(name, part) for name, part in splits.items()}
     texts = [caption(row.findings, row.impression) for row in rows["training"]]
     generator = _generator(configuration, encoder, texts, language_model, initial)
-    features: dict[str, Views] = {}
-    for number, (name, part) in enumerate(rows.items()):
-        told = _part(progress, 0.5 * _FEATURES * number, 0.5 * _FEATURES)
-        views = configuration.views if name == "training" else 0
-        features |= image_features(encoder, part, store, configuration, views, ranks, told)
+    features = _features(encoder, rows, store, configuration, ranks, span(progress, 0.0, _FEATURES))
     if isinstance(configuration, ReportProjectorConfiguration) and configuration.standardise:
         seen = [views[0] for row in rows["training"] for views in features[row.case_id].values()]
         generator.projector.standardise(torch.from_numpy(np.stack(seen)))
@@ -117,7 +113,7 @@ def train_report(
         learnt_from(initial, language_model), before
     )
     trainer = Trainer(ReportTask(generator), data, configuration, out, cohort.split_sha256, origin, ranks, sources)
-    result = trainer.fit(resume=resume, progress=_part(progress, _FEATURES, 1 - _FEATURES))
+    result = trainer.fit(resume=resume, progress=span(progress, _FEATURES, 1 - _FEATURES))
     if ranks.first:
         load_trained_state(generator, load(out / BEST_FILE)["model"])
         merge_adapters(generator)
@@ -126,15 +122,28 @@ def train_report(
     return result
 
 
+def _features(
+    encoder: RenalEncoder,
+    rows: Mapping[str, Sequence[CohortRow]],
+    store: RoiStore,
+    configuration: ReportStage,
+    ranks: Ranks,
+    progress: Progress,
+) -> dict[str, Views]:
+    """What the frozen encoder sees of every case; of training cases in augmented views, too."""
+    found: dict[str, Views] = {}
+    for number, (name, part) in enumerate(rows.items()):
+        views = configuration.views if name == "training" else 0
+        told = span(progress, number / len(rows), 1 / len(rows))
+        found |= image_features(encoder, part, store, configuration, views, ranks, told)
+    return found
+
+
 def _reported(name: str, rows: Sequence[CohortRow]) -> tuple[CohortRow, ...]:
     found = tuple(row for row in rows if row.findings or row.impression)
     if not found:
         raise CohortError(f"No {name} row has a report; fill in findings and impression.")
     return found
-
-
-def _part(progress: Progress | None, start: float, share: float) -> Progress | None:
-    return (lambda fraction, words: progress(start + share * fraction, words)) if progress else None
 
 
 def _generator(

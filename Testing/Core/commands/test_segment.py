@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from RenalCLIPCore import cli
-from RenalCLIPCore.commands.segment_evaluation import read_cases
+from RenalCLIPCore.commands.segment_evaluation import read_cases, rows_of
 from RenalCLIPCore.errors import CohortError
 from RenalCLIPCore.imaging.training_cases import cases_in_folder
 from RenalCLIPCore.imaging.volume import Volume, read_volume, write_volume
@@ -68,7 +68,24 @@ def test_a_cohort_table_gives_a_case_per_phase_once(tmp_path):
     table = tmp_path / "cohort.csv"
     rows = ["patient,side,volume_a,volume_v,label_map", "p1,left,a.nii.gz,v.nii.gz,l.nii.gz"]
     table.write_text("\n".join([*rows, rows[1].replace("left", "right")]) + "\n")
-    assert [(case.case_id, case.group) for case in read_cases(table)] == [("p1_A", "p1"), ("p1_V", "p1")]
+    cases = read_cases(table, rows_of(table, held_out=False))
+    assert [(case.case_id, case.group) for case in cases] == [("p1_A", "p1"), ("p1_V", "p1")]
+    assert rows_of(table, held_out=True) == rows_of(table, held_out=False)
+
+
+def test_the_test_split_of_a_table_is_for_evaluation_alone(tmp_path):
+    put(toy(1)[0], tmp_path, "a.nii.gz")
+    put(toy(1)[1], tmp_path, "l.nii.gz")
+    table = tmp_path / "cohort.csv"
+    rows = [
+        f"p{number},left,{split},a.nii.gz,l.nii.gz" for number, split in enumerate(("training", "validation", "test"))
+    ]
+    table.write_text("\n".join(["patient,side,split,volume_a,label_map", *rows]) + "\n")
+    assert [row.patient for row in rows_of(table, held_out=False)] == ["p0", "p1"]
+    assert [row.patient for row in rows_of(table, held_out=True)] == ["p2"]
+    table.write_text("\n".join(["patient,side,split,volume_a,label_map", *rows[:2]]) + "\n")
+    with pytest.raises(CohortError, match="no row in the test split"):
+        rows_of(table, held_out=True)
 
 
 def test_evaluate_prints_and_writes_dice_with_intervals(tmp_path, capsys):

@@ -165,6 +165,7 @@ def test_further_readers_are_assigned_and_mistakes_are_told(cohort, tmp_path, ca
     assert "not one of this case's" in refused(
         capsys, "worklist", "adjudicate", "P02-left", "--db", db, "--by", "eve", "--take", 77
     )
+    assert "it has ann, bob" in refused(capsys, "worklist", "list", "--db", db, "--reader", "eve")
     assert "no database" in refused(capsys, "worklist", "list", "--db", tmp_path / "other.db")
 
 

@@ -85,6 +85,8 @@ def test_networks_go_into_a_bundle_and_read_from_there(made, tmp_path, capsys):
     twice = ["--multiphase", str(folder / "any"), str(folder / "fixed")]
     assert main([*assemble[:-1], str(tmp_path / "fourth"), *twice]) == 2
     assert "of one task" in capsys.readouterr().err
+    assert main([*assemble[:-1], str(tmp_path / "fifth"), "--multiphase", str(tmp_path / "plain")]) == 2
+    assert "A folder that 'renalclip train' wrote is needed, but plain holds" in capsys.readouterr().err
     assert main([*command, "--bundle", str(tmp_path / "plain"), "--out", str(tmp_path / "none.csv")]) == 2
     assert "carries no multi-phase network" in capsys.readouterr().err
 
