@@ -10,6 +10,11 @@ from ..errors import UndefinedMeasureError
 _BOUNDS = (0.05, 20.0)
 
 
+def says_nothing(temperature: float) -> bool:
+    """Whether a fitted temperature is as high as can be: the logits do not go with the labels of the validation."""
+    return temperature > 0.99 * _BOUNDS[1]
+
+
 def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """The temperature in [0.05, 20] that minimises the negative log likelihood of ``softmax(logits / temperature)``.
 

@@ -22,7 +22,7 @@ from ..models.feature_statistics import FeatureStatistics, fit_feature_statistic
 from ..models.manifest import OutOfDistributionRule, Risk, Task
 from ..models.tasks import TASKS
 from ..progress import Progress
-from .calibration import fit_temperature
+from .calibration import fit_temperature, says_nothing
 from .fine_tuning_stages import SURVIVAL_TASK
 from .prediction import Array, Predictions, predict, softmax
 from .tasks import survival_rows
@@ -76,13 +76,15 @@ def task_entry(name: str, hidden: int, validation: Predictions, rows: Sequence[C
     known = labels != MISSING
     logits = validation.fused()[1][name][known]
     temperature = fit_temperature(logits, labels[known])
+    source = f"fitted to the fused logits of {int(known.sum())} validation cases"
+    source += ", whose classes they do not tell apart" * says_nothing(temperature)
     entry = Task(
         name=name,
         classes=EVERY_TASK_CLASSES[name],
         points=definition.points,
         hidden=hidden,
         temperature=temperature,
-        temperature_source=f"fitted to the fused logits of {int(known.sum())} validation cases",
+        temperature_source=source,
     )
     return _with_threshold(entry, labels[known], softmax(logits, temperature)) if len(entry.classes) == 2 else entry
 

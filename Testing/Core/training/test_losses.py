@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from RenalCLIPCore.training.calibration import fit_temperature
+from RenalCLIPCore.cohort.table import CohortRow
+from RenalCLIPCore.training.calibration import fit_temperature, says_nothing
+from RenalCLIPCore.training.learnt import task_entry
 from RenalCLIPCore.training.losses import class_weights, classification_loss, cox_loss
+from RenalCLIPCore.training.prediction import Predictions
 
 LOG2, LOG3 = np.log(2), np.log(3)
 
@@ -110,3 +113,20 @@ def test_calibration_finds_the_temperature_of_overconfident_logits():
 def test_calibration_never_raises_the_loss_even_where_it_cannot_be_fitted():
     temperature = fit_temperature([[3.0, 0.0], [3.0, 0.0]], [0, 0])
     assert 0 < temperature <= 1
+
+
+def test_logits_against_the_labels_are_told_as_such():
+    labels = [0, 1] * 20
+    against = np.where(np.array(labels)[:, None] == [0, 1], -3.0, 3.0)
+    assert says_nothing(fit_temperature(against, labels))
+    assert not says_nothing(fit_temperature(-against + np.eye(2)[[0] * 40], labels))
+
+
+@pytest.mark.parametrize(("sign", "said"), [(1.0, False), (-1.0, True)])
+def test_a_task_whose_classes_are_not_told_apart_says_so_in_its_entry(sign, said):
+    labels = [0, 1] * 20
+    rows = [CohortRow(f"p{k}", "left", labels={"malignancy": label}) for k, label in enumerate(labels)]
+    logits = sign * np.where(np.array(labels)[:, None] == [0, 1], 2.0, -1.0)
+    found = Predictions(tuple(row.case_id for row in rows), ("A",) * 40, np.zeros((40, 1)), {"malignancy": logits})
+    source = task_entry("malignancy", 0, found, rows).temperature_source
+    assert ("whose classes they do not tell apart" in source) == said
