@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .learning import add_cohort, add_predictions, add_run, configuration_of, joined_run, progress_bar, tell_result
+from .learning import (
+    add_cohort,
+    add_models,
+    add_predictions,
+    add_run,
+    configuration_of,
+    joined_run,
+    progress_bar,
+    tell_result,
+)
 
 if TYPE_CHECKING:
     from ..training.fine_tuning_stages import FineTuningStage
@@ -170,10 +179,7 @@ class EvaluatePredict:
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        source = parser.add_mutually_exclusive_group(required=True)
-        source.add_argument("--run", dest="run_folder", type=Path, nargs="+", metavar="RUN", help="finished runs")
-        source.add_argument("--bundle", type=Path, metavar="BUNDLE", help="model bundle")
-        parser.add_argument("--cohort", type=Path, nargs="+", required=True, metavar="CSV", help="cohort tables")
+        add_models(parser, "model bundle")
         parser.add_argument("--rois", type=Path, nargs="+", required=True, metavar="STORE", help="their ROI stores")
         parser.add_argument(
             "--phases",

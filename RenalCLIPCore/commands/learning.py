@@ -74,6 +74,14 @@ def tell_result(ranks: Ranks, result: RunResult) -> None:
         print(f"{result.steps} steps; best validation score {result.best_score:.4f} in epoch {epoch}")
 
 
+def add_models(parser: argparse.ArgumentParser, bundle: str) -> None:
+    """Declare who predicts, ``--run`` or ``--bundle`` (in the words ``bundle``), and ``--cohort``."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", dest="run_folder", type=Path, nargs="+", metavar="RUN", help="finished runs")
+    source.add_argument("--bundle", type=Path, metavar="BUNDLE", help=bundle)
+    parser.add_argument("--cohort", type=Path, nargs="+", required=True, metavar="CSV", help="cohort tables")
+
+
 def add_predictions(parser: argparse.ArgumentParser, model: str | None = None) -> None:
     """Declare what a command needs that writes a predictions table: rows, name of the model, and the file.
 

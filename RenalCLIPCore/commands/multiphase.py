@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .learning import add_configuration, add_predictions, add_workers, configuration_of, progress_bar
+from .learning import add_configuration, add_models, add_predictions, add_workers, configuration_of, progress_bar
 
 if TYPE_CHECKING:
     from ..protocol.predictions import Prediction
@@ -166,10 +166,7 @@ class EvaluateMultiphase:
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        source = parser.add_mutually_exclusive_group(required=True)
-        source.add_argument("--run", dest="run_folder", type=Path, nargs="+", metavar="RUN", help="finished runs")
-        source.add_argument("--bundle", type=Path, metavar="BUNDLE", help="model bundle with multi-phase networks")
-        parser.add_argument("--cohort", type=Path, nargs="+", required=True, metavar="CSV", help="cohort tables")
+        add_models(parser, "model bundle with multi-phase networks")
         parser.add_argument("--slices", type=Path, nargs="+", required=True, metavar="STORE", help="their slice stores")
         parser.add_argument(
             "--phases",
