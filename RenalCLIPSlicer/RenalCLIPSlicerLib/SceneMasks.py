@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,49 +10,7 @@ import slicer
 import vtk
 
 from .Parameters import Parameters
-
-LABEL_TAG = "RenalCLIP.Label"
-TERMINOLOGY = "Segmentation category and type - 3D Slicer General Anatomy list"
-ANATOMY = "Anatomic codes - DICOM master list"
-
-
-@dataclass(frozen=True)
-class MaskLabel:
-    """A label of the core's map: value, name, SNOMED CT category, type and region, colour, words that name it."""
-
-    value: int
-    name: str
-    category: str
-    kind: str
-    region: str
-    colour: tuple[float, float, float]
-    words: tuple[str, ...]
-
-    @property
-    def terminology(self) -> str:
-        """The entry as Slicer writes it into a segment's tag."""
-        return f"{TERMINOLOGY}~{self.category}~{self.kind}~^^~{ANATOMY}~{self.region}~^^"
-
-
-_ALTERED = "SCT^49755003^Morphologically Altered Structure"
-_KIDNEY = "SCT^64033007^Kidney"
-LABELS = (
-    MaskLabel(
-        1, "kidney", "SCT^123037004^Anatomical Structure", _KIDNEY, "^^", (0.72, 0.81, 0.93), ("kidney", "renal", "ren")
-    ),
-    MaskLabel(
-        2,
-        "tumour",
-        _ALTERED,
-        "SCT^4147007^Mass",
-        _KIDNEY,
-        (0.93, 0.62, 0.25),
-        ("tumour", "tumor", "mass", "neoplasm", "carcinoma", "rcc"),
-    ),
-    MaskLabel(3, "cyst", _ALTERED, "SCT^367643001^Cyst", _KIDNEY, (0.36, 0.78, 0.66), ("cyst",)),
-)
-# whether a mass is a neoplasm is what the reading is about; other software's masks may say so
-CODES = {label.kind.split("^")[1]: label.name for label in LABELS} | {"108369006": "tumour", "86049000": "tumour"}
+from .SceneLabels import LABEL_TAG, LABELS, labelled, labelWords
 
 
 class SceneMasks:
@@ -134,6 +91,12 @@ class SceneMasks:
         if node is not None and node.GetDisplayNode() is not None:
             node.GetDisplayNode().SetVisibility(False)
 
+    def words(self) -> str:
+        """What the segments are taken as; empty where there are none or all are the model's own."""
+        node = self.parameters.masks
+        own = node is not None and node.GetAttribute(LABEL_TAG) and "" not in labelled(node)
+        return "" if node is None or own else labelWords(node)
+
     def write(self, reference: Any, path: str) -> str:
         """Write the segmentation as a label map on the reference's grid; raises ValueError without a kidney."""
         node = self.parameters.masks
@@ -141,9 +104,10 @@ class SceneMasks:
             raise ValueError("Choose a segmentation with a kidney segment first.")
         found = labelled(node)
         if "kidney" not in found:
+            words = labelWords(node)
             raise ValueError(
-                f"The segmentation {node.GetName()} has no segment that is named or coded as a kidney; "
-                "name its segments kidney, tumour and cyst."
+                f"The segmentation {node.GetName()} has no segment that is named or coded as a kidney"
+                f"{f' ({words})' if words else ''}; name its segments kidney, tumour and cyst."
             )
         total = np.zeros(slicer.util.arrayFromVolume(reference).shape, dtype=np.uint8)
         for label in LABELS:  # lesions are painted over the kidney
@@ -201,32 +165,3 @@ def _cropToLabels(labelmap: Any) -> list[int]:
     slicer.util.updateVolumeFromArray(labelmap, part.copy())
     labelmap.SetOrigin(*origin[:3])
     return values
-
-
-def labelled(node: Any) -> dict[str, list[str]]:
-    """Segment ids by the core's label: by our tag, else by SNOMED code, else by name."""
-    segmentation = node.GetSegmentation()
-    found: dict[str, list[str]] = {}
-    for number in range(segmentation.GetNumberOfSegments()):
-        name = _labelOf(segmentation.GetNthSegment(number))
-        if name:
-            found.setdefault(name, []).append(segmentation.GetNthSegmentID(number))
-    return found
-
-
-def _labelOf(segment: Any) -> str:
-    tag = _tag(segment, LABEL_TAG)
-    if tag:
-        return tag
-    kind = [*_tag(segment, slicer.vtkSegment.GetTerminologyEntryTagName()).split("~"), "", "", ""][2]
-    code = [*kind.split("^"), "", ""][1]
-    if code in CODES:
-        return CODES[code]
-    name = segment.GetName().lower()
-    # "renal tumour" names a tumour: the lesions' words count before the kidney's
-    return next((label.name for label in reversed(LABELS) if any(word in name for word in label.words)), "")
-
-
-def _tag(segment: Any, name: str) -> str:
-    value = vtk.reference("")
-    return str(value) if segment.GetTag(name, value) else ""

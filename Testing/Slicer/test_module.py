@@ -127,7 +127,7 @@ def test_a_study_that_opens_before_the_windows_first_turn_is_shown(process_host,
 
 def test_masks_become_a_segmentation_with_terminology_on_the_references_grid(driver, read, files):
     import slicer
-    from RenalCLIPSlicerLib.SceneMasks import labelled
+    from RenalCLIPSlicerLib.SceneLabels import labelled
 
     node = read.parts.scene.parameters.masks
     names = labelled(node)
@@ -572,16 +572,85 @@ def test_a_segmentation_without_a_kidney_is_refused_by_name(driver, opened, work
 
 def test_segments_named_in_other_words_are_understood(driver, opened):
     import slicer
-    from RenalCLIPSlicerLib.SceneMasks import labelled
+    from RenalCLIPSlicerLib.SceneLabels import labelled
 
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other")
     for name in ("Left kidney", "Renal mass", "Simple cyst", "Liver"):
         node.GetSegmentation().AddEmptySegment(name, name)
-    assert labelled(node) == {"kidney": ["Left kidney"], "tumour": ["Renal mass"], "cyst": ["Simple cyst"]}
+    known = {"kidney": ["Left kidney"], "tumour": ["Renal mass"], "cyst": ["Simple cyst"], "": ["Liver"]}
+    assert labelled(node) == known
     coded = node.GetSegmentation().GetSegment("Liver")
     entry = "Segmentation category and type - DICOM master list~SCT^49755003^x~SCT^86049000^Neoplasm, Primary~^^~~^^~^^"
     coded.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), entry)
     assert labelled(node)["tumour"] == ["Renal mass", "Liver"], "codes count before names"
+
+
+def segmentationOf(name, *segments):
+    """A segmentation with empty segments."""
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    for segment in segments:
+        node.GetSegmentation().AddEmptySegment(segment, segment)
+    return node
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("left adrenal gland", ""),
+        ("adrenal_gland_right", ""),
+        ("suprarenal mass", ""),
+        ("renal artery", ""),
+        ("RenalVein", ""),
+        ("liver parenchyma", ""),
+        ("liver_cyst", ""),
+        ("Segment_1", ""),
+        ("kidney_left", "kidney"),
+        ("rightKidney2", "kidney"),
+        ("Ren sinister", "kidney"),
+        ("kidney_cyst_left", "cyst"),
+        ("kidney tumor", "tumour"),
+        ("RCC1", "tumour"),
+    ],
+)
+def test_only_whole_words_of_a_segments_name_count(driver, opened, name, label):
+    from RenalCLIPSlicerLib.SceneLabels import labelled
+
+    assert labelled(segmentationOf("Other software", name)) == {label: [name]}
+
+
+@pytest.mark.parametrize(
+    ("codes", "label"),
+    [
+        ("SCT^123037004^Anatomical Structure~SCT^23451007^Adrenal gland~^^~~^^~^^", ""),
+        ("SCT^123037004^Anatomical Structure~SCT^9846003^Right kidney~^^~~^^~^^", "kidney"),
+        ("SCT^85756007^Tissue~SCT^85756007^Tissue~^^~~^^~^^", "kidney"),
+        ("SCT^49755003^x~SCT^4147007^Mass~^^~~SCT^10200004^Liver~^^", ""),
+        ("SCT^49755003^x~SCT^4147007^Mass~^^~~SCT^64033007^Kidney~^^", "tumour"),
+    ],
+)
+def test_a_code_of_another_organ_counts_before_the_name_and_slicers_default_code_says_nothing(
+    driver, opened, codes, label
+):
+    import slicer
+    from RenalCLIPSlicerLib.SceneLabels import labelled
+
+    node = segmentationOf("Coded", "kidney")
+    segment = node.GetSegmentation().GetSegment("kidney")
+    segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), f"List~{codes}")
+    assert labelled(node) == {label: ["kidney"]}
+
+
+def test_a_chosen_segmentation_says_what_its_segments_are_taken_as(driver, opened):
+    ui = opened.parts.ui
+    ui.masksSelector.setCurrentNode(segmentationOf("Total", "kidney_left", "kidney_right", "adrenal_gland_left"))
+    calm(driver, opened)
+    assert "kidney: kidney_left, kidney_right; left out: adrenal_gland_left" in str(ui.masksLabel.text)
+    ui.masksSelector.setCurrentNode(segmentationOf("Odd", "Segment_1"))
+    ui.useMasksButton.click()
+    calm(driver, opened)
+    assert "left out: Segment_1" in str(ui.messageLabel.text)
 
 
 def test_an_absent_part_is_shown_with_its_reason(driver, read, worker, files):

@@ -32,7 +32,8 @@ class SegmentationPanel(Panel):
         ui.segmentButton.setEnabled(ready)
         ui.readButton.setEnabled(ready and bool(state.masks.kind))
         ui.useMasksButton.setEnabled(ready and self.scene.parameters.masks is not None)
-        ui.masksLabel.setText(self._words())
+        taken = self.scene.masks.words()
+        ui.masksLabel.setText(self._words() + (f"<br>{self.theme.soft(escape(f'Segments: {taken}'))}" if taken else ""))
 
     def onSegment(self, *_: Any) -> None:
         """Segment with the model."""
