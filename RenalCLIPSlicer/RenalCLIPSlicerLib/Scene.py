@@ -16,6 +16,7 @@ from .Parameters import Parameters
 from .SceneMarks import SceneMarks
 from .SceneMasks import SceneMasks
 from .SceneViews import SceneViews
+from .SceneVolumes import hardened, isWrittenHardened, writeVolume
 
 ORDER = ("A", "V", "N", "D")
 LEVEL_HU, WIDTH_HU = 50.0, 500.0
@@ -98,11 +99,19 @@ class Scene:
         }
 
     def masksFile(self) -> str:
-        """Write the case's segmentation as a label map; raises ValueError when there is none to use."""
+        """Write the case's segmentation as a label map on the grid on which the worker has the reference.
+
+        Raises:
+            ValueError: There is no segmentation to use.
+        """
         reference = self.reference()
         if reference is None:
             raise ValueError("The volumes of this case are no longer in the scene; open the study again.")
-        return self.masks.write(reference, os.path.join(self.folder, "masks.nrrd"))
+        path = os.path.join(self.folder, "masks.nrrd")
+        if not isWrittenHardened(reference):
+            return self.masks.write(reference, path)
+        with hardened(reference) as volume:
+            return self.masks.write(volume, path)
 
     def newFolder(self, name: str) -> str:
         """A folder of this session that does not exist yet."""
@@ -217,25 +226,6 @@ def patientOf(node: Any) -> str:
             return hierarchy.GetItemAttribute(item, "DICOM.PatientID") or hierarchy.GetItemName(item)
         item = hierarchy.GetItemParent(item)
     return ""
-
-
-def writeVolume(node: Any, path: str) -> str:
-    """Write a volume with its transforms applied; returns the path."""
-    clone = None
-    try:
-        if node.GetParentTransformNode() is not None:
-            clone = slicer.vtkSlicerVolumesLogic.CloneVolume(slicer.mrmlScene, node, "RenalCLIP export")
-            clone.SetAndObserveTransformNodeID(node.GetTransformNodeID())
-            clone.HardenTransform()
-        storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
-        storage.SetFileName(path)
-        storage.SetUseCompression(False)
-        if not storage.WriteData(clone if clone is not None else node):
-            raise ValueError(f"The volume {node.GetName()} could not be written.")
-    finally:
-        if clone is not None:
-            slicer.mrmlScene.RemoveNode(clone)
-    return path
 
 
 def _unusable(node: Any) -> str:

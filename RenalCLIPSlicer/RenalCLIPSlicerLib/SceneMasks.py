@@ -11,6 +11,7 @@ import vtk
 
 from .Parameters import Parameters
 from .SceneLabels import LABEL_TAG, LABELS, labelled, labelWords
+from .SceneVolumes import hardenedSegmentation
 
 
 class SceneMasks:
@@ -110,11 +111,12 @@ class SceneMasks:
                 f"{f' ({words})' if words else ''}; name its segments kidney, tumour and cyst."
             )
         total = np.zeros(slicer.util.arrayFromVolume(reference).shape, dtype=np.uint8)
-        for label in LABELS:  # lesions are painted over the kidney
-            for segment in found.get(label.name, ()):
-                array = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment, reference)
-                if array is not None:
-                    total[array > 0] = label.value
+        with hardenedSegmentation(node) as placed:
+            for label in LABELS:  # lesions are painted over the kidney
+                for segment in found.get(label.name, ()):
+                    array = slicer.util.arrayFromSegmentBinaryLabelmap(placed, segment, reference)
+                    if array is not None:
+                        total[array > 0] = label.value
         labelmap = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "RenalCLIP labels")
         try:
             slicer.util.updateVolumeFromArray(labelmap, total)
