@@ -76,10 +76,10 @@ class ReaderNotes:
             "Drafting the report", Level.COMPLETE, lambda: case.send("report.draft", {"lesion_id": lesion}, drafted)
         )
 
-    def decide(self, finding: str, verdict: str, comment: str | None = None) -> None:
-        """Accept, reject (``accepted``, ``rejected``) or leave open (empty) a finding of the shown lesion."""
+    def decide(self, finding: str, verdict: str, comment: str | None = None, lesion: str = "") -> None:
+        """Accept, reject (``accepted``, ``rejected``) or leave open (empty) a finding; the shown lesion by default."""
         case = self._case
-        review = case.state.lesionReview()
+        review = case.state.lesionReview(lesion or case.state.lesion)
         values = findings(review, case.state.report(review.lesion_id)) if review else {}
         if review is None or finding not in values:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -11,6 +12,7 @@ import qt
 
 from RenalCLIPCore.review_reading import when_words
 
+from ..CaseState import CaseState
 from ..Findings import findings
 from .Panel import Panel
 from .Tables import fitHeight, item, prepare
@@ -18,6 +20,21 @@ from .Tables import fitHeight, item, prepare
 HEADERS = ("Finding", "Verdict", "Comment")
 VERDICTS = ("open", "accepted", "rejected")
 ARROW_PIXELS = 34
+
+
+@dataclass(frozen=True)
+class Row:
+    """A finding of a case's lesion with the widgets that its verdict and comment are given in."""
+
+    state: CaseState
+    lesion: str
+    finding: str
+    box: Any
+    comment: Any
+
+    def isOf(self, state: CaseState) -> bool:
+        """Whether it belongs to the lesion that a case shows."""
+        return self.state is state and self.lesion == state.lesion
 
 
 class SignOffPanel(Panel):
@@ -33,9 +50,7 @@ class SignOffPanel(Panel):
         table.horizontalHeader().setSectionResizeMode(1, qt.QHeaderView.Fixed)
         longest = max(int(table.fontMetrics().horizontalAdvance(word)) for word in VERDICTS)
         table.setColumnWidth(1, longest + ARROW_PIXELS)
-        self._names: list[str] = []
-        self._boxes: list[Any] = []
-        self._comments: list[Any] = []
+        self._rows: list[Row] = []
         on = self.connections.on
         on(self.ui.readerEdit.textChanged, self.onReader)
         on(self.ui.saveButton.clicked, self.onSave)
@@ -48,10 +63,10 @@ class SignOffPanel(Panel):
         values = findings(lesion, state.report(lesion.lesion_id)) if lesion else {}
         self.ui.signOffSection.setVisible(state.review is not None)
         self.ui.signOffTable.setVisible(bool(values))
-        if list(values) != self._names or len(self._boxes) != len(values):
+        if list(values) != [row.finding if row.isOf(state) else "" for row in self._rows]:
             self._rebuild(list(values))
-        for row, (name, value) in enumerate(values.items()):
-            self._showRow(row, name, value)
+        for number, row in enumerate(self._rows):
+            self._showRow(number, row, values[row.finding])
         fitHeight(self.ui.signOffTable)
         self.ui.saveButton.setEnabled(state.review is not None and self.case.task is None)
         page = self._page()
@@ -67,22 +82,21 @@ class SignOffPanel(Panel):
         self.case.reader = str(self.ui.readerEdit.text).strip()
         self.scene.parameters.reader = self.case.reader
 
-    def onVerdict(self, row: int) -> None:
+    def onVerdict(self, row: Row) -> None:
         """A verdict was chosen."""
-        if not self.updating and row < len(self._names):
-            number = int(self._boxes[row].currentIndex)
+        if not self.updating and row.state is self.case.state:
+            number = int(row.box.currentIndex)
             self.onReader()
-            self.case.notes.decide(self._names[row], "" if number <= 0 else VERDICTS[number])
+            self.case.notes.decide(row.finding, "" if number <= 0 else VERDICTS[number], None, row.lesion)
 
-    def onComment(self, row: int) -> None:
-        """A comment was typed."""
-        if self.updating or row >= len(self._names):
+    def onComment(self, row: Row) -> None:
+        """A comment is being typed; it is kept with each letter, so that no redrawing can lose it."""
+        verdict, text = self._verdict(row), str(row.comment.text)
+        if self.updating or row.state is not self.case.state:
             return
-        verdict = self._verdict(self._names[row])
-        text = str(self._comments[row].text)
-        if verdict is None or verdict.comment != text:
+        if text != (verdict.comment if verdict else ""):
             self.onReader()
-            self.case.notes.decide(self._names[row], verdict.verdict if verdict else "", text)
+            self.case.notes.decide(row.finding, verdict.verdict if verdict else "", text, row.lesion)
 
     def onSave(self, *_: Any) -> None:
         """Write the review."""
@@ -102,41 +116,51 @@ class SignOffPanel(Panel):
     def cleanup(self) -> None:
         """Let go of the window and of the rows."""
         super().cleanup()
-        self._boxes, self._comments = [], []
+        self._rows = []
 
     def _page(self) -> str:
         return next((name for name in self.case.savedFiles if os.path.basename(name) == "review.html"), "")
 
-    def _verdict(self, name: str) -> Any:
-        return self.case.state.verdicts.get(f"{self.case.state.lesion} {name}")
+    def _verdict(self, row: Row) -> Any:
+        return row.state.verdicts.get(f"{row.lesion} {row.finding}")
 
     def _rebuild(self, names: list[str]) -> None:
-        table = self.ui.signOffTable
-        self._names, self._boxes, self._comments = names, [], []
+        table, state = self.ui.signOffTable, self.case.state
+        typing = next((row for row in self._rows if row.comment.hasFocus() and row.isOf(state)), None)
+        cursor = int(typing.comment.cursorPosition) if typing else 0
+        self._rows = []
         table.setRowCount(0)
         table.setRowCount(len(names))
-        for row in range(len(names)):
-            box, comment = qt.QComboBox(), qt.QLineEdit()
-            box.addItems(list(VERDICTS))
-            box.setFocusPolicy(qt.Qt.StrongFocus)
-            box.connect("currentIndexChanged(int)", lambda *_, row=row: self.onVerdict(row))
-            comment.editingFinished.connect(lambda *_, row=row: self.onComment(row))
-            table.setCellWidget(row, 1, box)
-            table.setCellWidget(row, 2, comment)
-            self._boxes.append(box)
-            self._comments.append(comment)
+        for number, name in enumerate(names):
+            row = Row(state, state.lesion, name, qt.QComboBox(), qt.QLineEdit())
+            row.box.addItems(list(VERDICTS))
+            row.box.setFocusPolicy(qt.Qt.StrongFocus)
+            row.box.connect("currentIndexChanged(int)", lambda *_, row=row: self.onVerdict(row))
+            for signal in (row.comment.textEdited, row.comment.editingFinished):
+                signal.connect(lambda *_, row=row: self.onComment(row))
+            table.setCellWidget(number, 1, row.box)
+            table.setCellWidget(number, 2, row.comment)
+            self._rows.append(row)
+            if typing and typing.finding == name:
+                self._typeOn(row, cursor)
 
-    def _showRow(self, row: int, name: str, value: str) -> None:
-        verdict = self._verdict(name)
-        shown = value.split(",")[0] if name == "report" else value
-        words = f"{name}: {shown}"
-        self.ui.signOffTable.setItem(row, 0, item(words, words))
-        self._boxes[row].setCurrentIndex(VERDICTS.index(verdict.verdict) if verdict and verdict.verdict else 0)
+    def _typeOn(self, row: Row, cursor: int) -> None:
+        """The table grew while a comment was being typed: the keys go on into its new field."""
+        verdict = self._verdict(row)
+        row.comment.setText(verdict.comment if verdict else "")
+        row.comment.setFocus()
+        row.comment.setCursorPosition(cursor)
+
+    def _showRow(self, number: int, row: Row, value: str) -> None:
+        verdict = self._verdict(row)
+        shown = value.split(",")[0] if row.finding == "report" else value
+        words = f"{row.finding}: {shown}"
+        self.ui.signOffTable.setItem(number, 0, item(words, words))
+        row.box.setCurrentIndex(VERDICTS.index(verdict.verdict) if verdict and verdict.verdict else 0)
         tip = escape(f"{verdict.verdict} by {verdict.by or 'a reader'}, {when_words(verdict.at)}") if verdict else ""
-        self._boxes[row].toolTip = tip
-        if verdict and not self._comments[row].hasFocus():
-            self._comments[row].setText(verdict.comment)
-            self._comments[row].setCursorPosition(0)
-            self._comments[row].toolTip = escape(verdict.comment)
-        elif verdict is None:
-            self._comments[row].setText("")
+        row.box.toolTip = tip
+        if not row.comment.hasFocus():
+            comment = verdict.comment if verdict else ""
+            row.comment.setText(comment)
+            row.comment.setCursorPosition(0)
+            row.comment.toolTip = escape(comment)
