@@ -79,11 +79,13 @@ class qSlicerApplication(StandIn, QtCore.QObject):
     renderPaused = QtCore.Signal(bool)
     lastWindowClosed = QtCore.Signal()
     aboutToQuit = QtCore.Signal()
+    focusChanged = QtCore.Signal(QtWidgets.QWidget, QtWidgets.QWidget)
     _SIGNATURES: ClassVar = {
         "startupCompleted": [""],
         "renderPaused": ["bool"],
         "lastWindowClosed": [""],
         "aboutToQuit": [""],
+        "focusChanged": ["QWidget*,QWidget*"],
     }
 
     def __init__(self, core: SlicerApp, testing: bool) -> None:
@@ -96,6 +98,7 @@ class qSlicerApplication(StandIn, QtCore.QObject):
         self._folder = tempfile.TemporaryDirectory(prefix="RenalCLIP-")
         self._qt = QtWidgets.QApplication.instance()
         self._qt.aboutToQuit.connect(self.aboutToQuit)
+        self._qt.focusChanged.connect(self.focusChanged)
 
     temporaryPath = QtCore.Property(str, lambda self: self._folder.name)
     applicationName = QtCore.Property(str, lambda self: self._qt.applicationName)

@@ -1,4 +1,4 @@
-"""Keys of the module: while it is shown, and for nudging while the centre is unlocked."""
+"""Keys of the module: while it is shown, and for nudging while the centre is unlocked and no input has the keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import qt
+import slicer
 
 if TYPE_CHECKING:
     from .CentreMover import CentreMover
@@ -22,6 +23,16 @@ NUDGES = {
     "PgUp": (0.0, 0.0, 1.0),
     "PgDown": (0.0, 0.0, -1.0),
 }
+# what arrow keys mean something to while it has the focus
+INPUTS = (
+    "QAbstractItemView",
+    "QAbstractSlider",
+    "QAbstractSpinBox",
+    "QComboBox",
+    "QLineEdit",
+    "QPlainTextEdit",
+    "QTextEdit",
+)
 
 
 class Shortcuts:
@@ -44,6 +55,7 @@ class Shortcuts:
         connections: Connections,
     ) -> None:
         self._panel = panel
+        self._shown, self._inInput = False, False
         actions: dict[str, Callable[..., None]] = {
             "N": panel.onNext,
             "P": panel.onPrevious,
@@ -65,12 +77,20 @@ class Shortcuts:
             self._all.append(shortcut)
             if key in NUDGES:
                 self._nudges.append(shortcut)
+        connections.on(slicer.app.focusChanged, self.onFocus)
+        self.enable(False)
 
     def enable(self, shown: bool) -> None:
-        """Listen while the module is shown; to nudges while the centre is unlocked too."""
-        unlocked = bool(self._panel.ui.correctButton.checked)
+        """Listen while the module is shown; to nudges while the centre is unlocked and no input has the focus too."""
+        self._shown = shown
+        nudged = bool(self._panel.ui.correctButton.checked) and not self._inInput
         for shortcut in self._all:
-            shortcut.setEnabled(shown and (unlocked or shortcut not in self._nudges))
+            shortcut.setEnabled(shown and (nudged or shortcut not in self._nudges))
+
+    def onFocus(self, before: Any = None, now: Any = None, *_: Any) -> None:
+        """The keys go to another widget: a shortcut would be heard before it."""
+        self._inInput = now is not None and any(bool(now.inherits(name)) for name in INPUTS)
+        self.enable(self._shown)
 
     def release(self) -> None:
         """Listen no longer."""

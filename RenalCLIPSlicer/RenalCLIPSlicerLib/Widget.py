@@ -85,7 +85,7 @@ class Widget(VTKObservationMixin):
         self.case.listeners.append(self._onCase)
         self.connections = Connections()
         self._adopted: CaseState | None = None
-        self._active = True
+        self._active = False
         self.panels: list[Panel] = []
         self._turns = Turns(self.panels, self._showInScene, self._afterTurn, self.connections)
         self.panels += [kind(self.ui, self.case, self.scene) for kind in PANELS]

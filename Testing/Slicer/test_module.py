@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from RenalCLIPSlicerLib.CaseState import stateFromJson
 from RenalCLIPSlicerLib.WorkerProtocol import WorkerError
 
 from RenalCLIPCore.imaging.volume import read_volume
@@ -216,6 +217,40 @@ def test_keys_nudge_only_while_the_centre_is_unlocked(driver, read, worker, file
     assert before[0] - after[0] == pytest.approx(1.0), "the screen's left is the patient's right, where L falls"
 
 
+def test_arrow_keys_go_to_the_input_that_has_the_focus(driver, read, signOff, worker):
+    from PySide6 import QtCore, QtTest
+
+    read.parts.ui.correctButton.click()
+    calm(driver, read)
+    before = read.logic.case.centres.history.current.lps_mm
+    row = next(row for row in signOff._rows if row.finding == "malignancy")
+    row.box.setFocus()
+    calm(driver, read)
+    assert row.box.hasFocus()
+    QtTest.QTest.keyClick(row.box, QtCore.Qt.Key.Key_Down)
+    calm(driver, read)
+    assert read.logic.case.state.verdicts["L1 malignancy"].verdict == "accepted"
+    assert read.logic.case.centres.history.current.lps_mm == before
+    read.parts.ui.correctButton.setFocus()
+    QtTest.QTest.keyClick(read.parts.ui.correctButton, QtCore.Qt.Key.Key_Down)
+    calm(driver, read)
+    assert read.logic.case.centres.history.current.lps_mm[1] == pytest.approx(before[1] + 1)
+
+
+def test_a_module_that_was_never_shown_takes_no_keys(driver, read):
+    parts = read.parts
+    parts.leave()
+    calm(driver, read)
+    made = type(parts)(read, read.logic.getParameterNode)
+    try:
+        made.settle()
+        assert not any(shortcut.enabled for shortcut in made._shortcuts._all)
+        made.enter()
+        assert any(shortcut.enabled for shortcut in made._shortcuts._all)
+    finally:
+        made.cleanup()
+
+
 def test_a_click_places_the_centre(driver, read, worker, files):
     from PySide6 import QtCore, QtTest
 
@@ -326,6 +361,86 @@ def test_edits_and_verdicts_go_into_the_saved_review(driver, read, worker, tmp_p
     ]
     assert json.loads(sent["edits"][0]["after"]) == "Oncocytoma is likely."
     assert ui.showButton.enabled
+
+
+@pytest.fixture
+def signOff(driver, read):
+    """The panel of verdicts, open and ready for typing."""
+    read.parts.ui.signOffSection.collapsed = False
+    driver.window.activateWindow()
+    calm(driver, read)
+    return next(panel for panel in read.parts.panels if type(panel).__name__ == "SignOffPanel")
+
+
+def commentOf(panel, finding):
+    return next(row.comment for row in panel._rows if row.finding == finding)
+
+
+def typeComment(driver, read, field, text):
+    from PySide6 import QtTest
+
+    field.setFocus()
+    calm(driver, read)
+    assert field.hasFocus()
+    QtTest.QTest.keyClicks(field, text)
+
+
+@pytest.mark.parametrize("news", ["busy", "reading", "report"])
+def test_a_comment_being_typed_survives_news(driver, read, signOff, news):
+    typeComment(driver, read, commentOf(signOff, "malignancy"), "margin unclear")
+    read.logic.case.tell(news)
+    calm(driver, read)
+    assert commentOf(signOff, "malignancy").text == "margin unclear"
+    typeComment(driver, read, commentOf(signOff, "malignancy"), ", see N")
+    assert read.logic.case.state.verdicts["L1 malignancy"].comment == "margin unclear, see N"
+
+
+def test_a_comment_stays_with_the_lesion_that_it_was_typed_for(driver, read, signOff):
+    case = read.logic.case
+    for lesion in ("L2", "L1"):
+        case.selectLesion(lesion)
+        case.notes.decide("centre", "accepted")
+    calm(driver, read)
+    typeComment(driver, read, commentOf(signOff, "centre"), "touches the sinus")
+    case.stepLesion(1)
+    calm(driver, read)
+    assert commentOf(signOff, "centre").text == ""
+    read.parts.ui.readerEdit.setFocus()
+    calm(driver, read)
+    comments = {name: item.comment for name, item in case.state.verdicts.items()}
+    assert comments == {"L2 centre": "", "L1 centre": "touches the sinus"}
+    case.stepLesion(-1)
+    calm(driver, read)
+    assert commentOf(signOff, "centre").text == "touches the sinus"
+
+
+def test_a_comment_does_not_go_over_to_another_case(driver, read, signOff):
+    case = read.logic.case
+    typeComment(driver, read, commentOf(signOff, "centre"), "of the first")
+    other, _ = stateFromJson(case.state.toJson())
+    other.verdicts.clear()
+    case.adopt(other)
+    calm(driver, read)
+    assert commentOf(signOff, "centre").text == ""
+    read.parts.ui.readerEdit.setFocus()
+    calm(driver, read)
+    assert case.state.verdicts == {}
+
+
+def test_typing_goes_on_when_another_finding_arrives(driver, read, signOff):
+    case = read.logic.case
+    draft = case.state.lesionReview("L1").report
+    case.amend("L1", report=Absent("not yet"))
+    case.tell("reading")
+    calm(driver, read)
+    typeComment(driver, read, commentOf(signOff, "malignancy"), "margin")
+    case.amend("L1", report=draft)
+    case.tell("report")
+    calm(driver, read)
+    assert "report" in [row.finding for row in signOff._rows]
+    field = commentOf(signOff, "malignancy")
+    typeComment(driver, read, field, " unclear") if field.hasFocus() else pytest.fail("the field lost the keys")
+    assert case.state.verdicts["L1 malignancy"].comment == "margin unclear"
 
 
 def test_a_saved_scene_reopens_to_the_same_state(driver, read, worker, files, tmp_path):
@@ -555,6 +670,50 @@ def test_chosen_volumes_are_written_with_their_transforms_and_imported(driver, w
     shift = np.subtract(second, first)
     assert list(shift) == pytest.approx([-7, 0, 0])
     assert nodes["V"].GetTransformNodeID() == transform.GetID(), "the person's volume stays as it was"
+
+
+def movedBy(offset, *nodes):
+    """Put nodes under one linear transform, turned and shifted."""
+    import slicer
+
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    matrix = np.array([[0.8, -0.6, 0, offset], [0.6, 0.8, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    for node in nodes:
+        node.SetAndObserveTransformNodeID(transform.GetID())
+
+
+def test_masks_lie_where_the_volumes_are_written_when_all_were_moved(driver, read, files):
+    import slicer
+
+    scene = read.parts.scene
+    movedBy(40, *scene.phaseNodes().values(), scene.parameters.masks)
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    phases = scene.phaseFiles()
+    masks, phase, given = (read_volume(Path(name)) for name in (scene.masksFile(), phases["A"], files[1]))
+    for corner in ((0, 0, 0), (40, 30, 20)):
+        assert masks.geometry.lps(corner) == pytest.approx(phase.geometry.lps(corner), abs=1e-3)
+    assert np.array_equal(masks.array, given.array)
+    assert slicer.mrmlScene.GetNumberOfNodes() == before, "no helper stays in the scene"
+
+
+def test_masks_drawn_on_moved_volumes_lie_where_the_volumes_are_written(driver, read, files):
+    scene = read.parts.scene
+    movedBy(2, *scene.phaseNodes().values())
+    phases = scene.phaseFiles()
+    masks, phase, given = (read_volume(Path(name)) for name in (scene.masksFile(), phases["A"], files[1]))
+    assert masks.geometry.lps((9, 9, 9)) == pytest.approx(phase.geometry.lps((9, 9, 9)), abs=1e-3)
+    centres = [np.mean(np.argwhere(volume.array == 2), axis=0) for volume in (masks, given)]
+    places = [volume.geometry.lps(tuple(at)) for volume, at in zip((masks, given), centres, strict=True)]
+    assert places[0] == pytest.approx(places[1], abs=1.0), "the segmentation itself was not moved"
+
+
+def test_masks_of_an_opened_study_keep_its_frame_when_its_volumes_are_moved(driver, read, files):
+    scene = read.parts.scene
+    movedBy(40, *scene.phaseNodes().values(), scene.parameters.masks)
+    masks, given = read_volume(Path(scene.masksFile())), read_volume(files[1])
+    assert masks.geometry.lps((0, 0, 0)) == pytest.approx(given.geometry.lps((0, 0, 0)), abs=1e-3)
+    assert np.array_equal(masks.array, given.array), "the worker opens the study's own files"
 
 
 def test_a_segmentation_without_a_kidney_is_refused_by_name(driver, opened, worker):
