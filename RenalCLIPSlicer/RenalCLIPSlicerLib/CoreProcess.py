@@ -13,7 +13,7 @@ from typing import Any
 
 import qt
 
-from .StartWorker import BROKEN, MISSING
+from .StartWorker import BROKEN, LEADER_VARIABLE, MISSING
 from .WorkerProtocol import CANCELLED, ENDED, Done, Failed, Progress, WorkerClient, WorkerError
 
 PATIENCE_MS = 4000
@@ -42,6 +42,7 @@ class CoreProcess:
     ) -> None:
         self._python = python
         self._work = work
+        self._leaderFile = os.path.join(work, "leader.pid")
         self._environment = environment
         self._advice = advice
         self._process: Any = None
@@ -75,6 +76,7 @@ class CoreProcess:
         if not python or not os.path.isfile(python):
             return f"No Python with RenalCLIP is chosen. {self._advice(python)}"
         os.makedirs(self._work, exist_ok=True)
+        self._forgetLeader()
         process = qt.QProcess()
         process.setProcessEnvironment(self._processEnvironment())
         process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
@@ -124,7 +126,7 @@ class CoreProcess:
             self._onFinished()
 
     def _processEnvironment(self) -> Any:
-        variables = childEnvironment(self._environment())
+        variables = {**childEnvironment(self._environment()), LEADER_VARIABLE: self._leaderFile}
         environment = qt.QProcessEnvironment()
         for name, value in variables.items():
             environment.insert(name, value)
@@ -153,9 +155,25 @@ class CoreProcess:
         self._kill()
 
     def _kill(self) -> None:
-        killTree(self._group)
+        self._killTrees()
         if self._process is not None:
             self._process.kill()
+
+    def _killTrees(self) -> None:
+        """End the worker's group and, where a launcher stands between, the launcher's."""
+        killTree(self._leader())
+        killTree(self._group)
+
+    def _leader(self) -> int:
+        try:
+            with open(self._leaderFile, encoding="ascii") as stream:
+                return int(stream.read())
+        except (OSError, ValueError):
+            return 0  # it has not come so far, or is no StartWorker
+
+    def _forgetLeader(self) -> None:
+        with suppress(FileNotFoundError):
+            os.remove(self._leaderFile)
 
     def _onFinished(self, *_: Any) -> None:
         process, client = self._process, self._client
@@ -165,7 +183,8 @@ class CoreProcess:
         client.feed(bytes(process.readAllStandardOutput().data()))
         self._disconnect(process)
         code = int(process.exitCode())
-        killTree(self._group)
+        self._killTrees()
+        self._forgetLeader()
         self._timer.stop()
         self._process, self._client, self._group, self._cancelling = None, None, 0, set()
         error = self._reason(code)

@@ -1,4 +1,4 @@
-"""Start the core's command line in any Python: run as a script by CoreProcess, never imported by it.
+"""Start the core's command line in any Python: run as a script by CoreProcess, which takes only names from here.
 
 Exit codes: 81 the core is not installed there, 82 it is there but lacks what it needs or is too old.
 """
@@ -9,6 +9,7 @@ import os
 import sys
 
 MISSING, BROKEN = 81, 82
+LEADER_VARIABLE = "RENALCLIP_LEADER_FILE"
 NICENESS = 5
 NEEDED = ("numpy", "SimpleITK", "torch", "monai", "jsonschema")
 
@@ -31,6 +32,11 @@ def stepAside() -> None:
     if hasattr(os, "setsid"):
         with contextlib.suppress(PermissionError):  # already the leader of a group
             os.setsid()
+    # PythonSlicer is a launcher, so that whoever started this knows another process's number
+    file = os.environ.pop(LEADER_VARIABLE, "")
+    if file:
+        with contextlib.suppress(OSError), open(file, "w", encoding="ascii") as stream:
+            stream.write(str(os.getpid()))
 
 
 def main() -> None:

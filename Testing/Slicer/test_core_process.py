@@ -31,6 +31,21 @@ for line in sys.stdin:
 """
 
 
+WORKER = """#!{python}
+import json, os, sys, time
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+import StartWorker
+StartWorker.stepAside()
+child = os.fork()
+if child == 0:
+    time.sleep(600)
+open(os.environ["PIDS"], "w").write(f"{{os.getpid()}} {{child}}")
+while True:
+    time.sleep(1)
+"""
+LAUNCHER = '#!/bin/sh\n"{worker}" "$@"\nexit $?\n'  # as PythonSlicer: starts the real Python and waits for it
+
+
 def running(pid):
     """Whether a process is there and not a zombie."""
     try:
@@ -103,6 +118,35 @@ def test_a_request_that_does_not_listen_to_a_cancel_is_ended_with_its_children(d
     assert process.told == [""], "a cancel is no crash"
     driver.wait(lambda: not any(running(pid) for pid in pids(tmp_path)), 20, "the processes to go")
     assert not process.running
+
+
+@pytest.fixture
+def launched(driver, make, tmp_path):
+    """A process whose Python is a launcher of the real one."""
+    worker = tmp_path / "python-real"
+    worker.write_text(WORKER.format(python=sys.executable))
+    worker.chmod(0o755)
+    process = make(LAUNCHER.format(worker=worker))
+    assert process.start() is None
+    driver.wait(lambda: (tmp_path / "pids").is_file() and len(pids(tmp_path)) == 2, 20, "the worker")
+    return process
+
+
+@pytest.mark.parametrize("end", ["cancel", "stop"])
+def test_a_worker_behind_a_launcher_is_ended_too(driver, launched, tmp_path, end):
+    launcher, failed = launched.processId, []
+    assert launcher not in pids(tmp_path)
+    number = launched.request("wait", {}, failed.append, failed.append)
+    launched.cancel(number) if end == "cancel" else launched.stop()
+    driver.wait(lambda: failed, 20, "the end")
+    assert failed[0].cancelled
+    driver.wait(lambda: not any(running(pid) for pid in [launcher, *pids(tmp_path)]), 20, "the processes to go")
+
+
+def test_a_worker_whose_launcher_is_killed_goes_too(driver, launched, tmp_path):
+    os.kill(launched.processId, signal.SIGKILL)
+    driver.wait(lambda: launched.told, 20, "the message")
+    driver.wait(lambda: not any(running(pid) for pid in pids(tmp_path)), 20, "the processes to go")
 
 
 def test_a_killed_process_is_said_and_can_be_started_again(driver, make, tmp_path):
