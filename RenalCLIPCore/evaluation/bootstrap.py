@@ -45,7 +45,7 @@ class Difference:
         low: Lower bound.
         high: Upper bound.
         p: Two-sided: twice the smaller share of resamples on either side of 0 (equal ones count half), at most 1 and
-            at least 1 / (resamples + 1).
+            at least 2 / (resamples + 1), the smallest that so many resamples can show.
         resamples: Resamples in which both are defined.
     """
 
@@ -109,7 +109,7 @@ def difference(first: Measure, second: Measure, weights: Array, level: float = L
     values = _defined(first(weights) - second(weights), value)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     below = float(np.mean((values < 0) + 0.5 * (values == 0)))
-    p = min(1.0, max(2 * min(below, 1 - below), 1 / (len(values) + 1)))
+    p = min(1.0, max(2 * min(below, 1 - below), 2 / (len(values) + 1)))
     return Difference(value, float(low), float(high), p, len(values))
 
 

@@ -57,7 +57,8 @@ def delong(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -
         second: (n,) scores of the second model.
 
     Raises:
-        UndefinedMeasureError: Fewer than two cases of a class, or a score is not finite.
+        UndefinedMeasureError: Fewer than two cases of a class, a score is not finite, or the areas differ without any
+            variance, as where one model separates the classes perfectly and the other is constant.
     """
     from scipy.stats import norm
 
@@ -69,7 +70,9 @@ def delong(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -
     deviation = float(np.sqrt(max(variance, 0.0)))
     reach = HALF_WIDTH * deviation
     if deviation < 1e-12:
-        p = 1.0 if abs(difference) < 1e-12 else 0.0
+        if abs(difference) >= 1e-12:
+            raise UndefinedMeasureError("DeLong's test is undefined: the areas differ, but have no variance.")
+        p = 1.0
     else:
         p = float(2 * norm.sf(abs(difference) / deviation))
     return DeLongTest(float(areas[0]), float(areas[1]), difference, difference - reach, difference + reach, p)

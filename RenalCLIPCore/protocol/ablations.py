@@ -63,6 +63,17 @@ class FractionScore:
         return float(np.std(list(self.values.values()), ddof=1)) if len(self.values) > 1 else float("nan")
 
 
+@dataclass(frozen=True)
+class FractionDifference:
+    """Reference less another model at equal labels, one value per seed, on the cases that both have."""
+
+    cohort: str
+    task: str
+    model: str
+    fraction: float
+    values: tuple[float, ...]
+
+
 def phase_scores(data: StudyData) -> list[PhaseScore]:
     """Every model with at least two phase settings, per task and cohort."""
     found = []
@@ -99,10 +110,12 @@ def ablation_sections(data: StudyData) -> list[Section]:
         sections.append(Section("phases", "Multi-phase ablation", words, tuple(_phase_figures(phases)),
                                 (_phase_table(phases),)))  # fmt: skip
     if fractions := fraction_scores(data):
-        words = ("Mean and standard deviation over training seeds; at one seed there is no deviation. Differences are "
-                 "paired by seed, with Student's t intervals.",)  # fmt: skip
+        words = (
+            "Mean and standard deviation over training seeds; at one seed there is no deviation. Differences are "
+            "paired by seed, on the cases and phases that both models have, with Student's t intervals.",
+        )
         tables = [_fraction_table(fractions)]
-        tables += [table] if (table := _fraction_differences(data, fractions)) else []
+        tables += [table] if (table := _fraction_differences(data)) else []
         figures = tuple(_fraction_figures(data, fractions))
         sections.append(Section("labels", "Label efficiency", words, figures, tuple(tables)))
     return sections
@@ -141,8 +154,7 @@ def _phase_score(data: StudyData, task: str, model: str, item: ModelScores) -> P
 def _fraction_score(task: str, model: str, items: Sequence[ModelScores]) -> FractionScore:
     values = {}
     for item in items:
-        measure = task_measures(task, item.rows, item.values)[main_measure(task)]
-        value = float(measure(np.ones(len(item.rows))))
+        value = _value(task, item)
         if not np.isnan(value):
             values[item.key.seed] = value
     first = items[0]
@@ -214,22 +226,49 @@ def _fraction_table(scores: Sequence[FractionScore]) -> EvidenceTable:
     )
 
 
-def _fraction_differences(data: StudyData, scores: Sequence[FractionScore]) -> EvidenceTable | None:
+def fraction_differences(data: StudyData) -> list[FractionDifference]:
+    """The reference's measure less every other model's at equal labels, seed by seed, on the cases that both have.
+
+    Models that are read from other phases than the reference are left out.
+    """
+    found = []
+    for cohort in _cohorts(data):
+        for task in (*data.tasks(), *data.endpoints()):
+            chosen = {model: _one_setting(data, items) for model, items in by_model(data.groups(task, cohort)).items()}
+            mine = {(item.key.fraction, item.key.seed): item for item in chosen.pop(data.models[0], [])}
+            for model, items in chosen.items():
+                pairs = [(mine[place], item) for item in items if (place := (item.key.fraction, item.key.seed)) in mine]
+                pairs = [(one, two) for one, two in pairs if one.key.phases == two.key.phases]
+                for fraction in sorted({two.key.fraction for _, two in pairs}):
+                    values = [_gap(task, one, two) for one, two in pairs if two.key.fraction == fraction]
+                    if known := tuple(value for value in values if not np.isnan(value)):
+                        found.append(FractionDifference(cohort, task, model, fraction, known))
+    return found
+
+
+def _gap(task: str, one: ModelScores, two: ModelScores) -> float:
+    first, second = (_value(task, item) for item in common_cases([one, two]))
+    return first - second
+
+
+def _value(task: str, item: ModelScores) -> float:
+    """The main measure; NaN where it is undefined."""
+    if not item.rows:
+        return float("nan")
+    measure = task_measures(task, item.rows, item.values)[main_measure(task)]
+    return float(measure(np.ones(len(item.rows))))
+
+
+def _fraction_differences(data: StudyData) -> EvidenceTable | None:
     reference = data.models[0]
     rows, records = [], []
-    for item in scores:
-        mine = next((i for i in scores if (i.cohort, i.task, i.fraction, i.model)
-                     == (item.cohort, item.task, item.fraction, reference)), None)  # fmt: skip
-        if mine is None or item.model == reference:
-            continue
-        pairs = [mine.values[seed] - item.values[seed] for seed in sorted(set(mine.values) & set(item.values))]
-        if not pairs:
-            continue
-        mean, low, high = t_interval(pairs)
-        cells = (item.cohort, task_words(item.task), item.model, f"{100 * item.fraction:g} %", str(len(pairs)))
+    for item in fraction_differences(data):
+        mean, low, high = t_interval(item.values)
+        seeds = len(item.values)
+        cells = (item.cohort, task_words(item.task), item.model, f"{100 * item.fraction:g} %", str(seeds))
         rows.append((*cells, f"{mean:.3f}" if np.isnan(low) else range_words(mean, low, high)))
         records.append((item.cohort, item.task, main_measure(item.task), reference, item.model, item.fraction,
-                        len(pairs), mean, low, high))  # fmt: skip
+                        seeds, mean, low, high))  # fmt: skip
     if not rows:
         return None
     return EvidenceTable(

@@ -131,13 +131,18 @@ def score_table(data: StudyData, cells: Sequence[CellScore], task: str) -> Evide
     mine = [cell for cell in cells if (cell.task, cell.measure) == (task, measure)]
     models = [*data.models, *([ORACLE] if data.of_phantoms else [])]
     cohorts = list(dict.fromkeys(cell.cohort for cell in mine))
-    rows = []
+    rows, unequal = [], False
     for cohort in cohorts:
         here = {cell.scores.key.model: cell for cell in mine if cell.cohort == cohort}
-        count = next(iter(here.values()))
-        shown = [_shown(here.get(model), model, task, best(list(here.values()))) for model in models]
-        rows.append((f"{cohort} (n = {len(count.scores.rows)})", *shown))
+        counts = {len(cell.scores.rows) for cell in here.values()}
+        same = len({cell.scores.case_ids for cell in here.values()}) == 1
+        top = best(list(here.values())) if same else float("nan")
+        shown = [_shown(here.get(model), model, task, top, counted=len(counts) > 1) for model in models]
+        rows.append((cohort if len(counts) > 1 else f"{cohort} (n = {counts.pop()})", *shown))
+        unequal |= not same
     notes = [_phases_note(mine)] if mine else []
+    notes += ["Where the models' cases differ, none is marked as the best; the comparison below pairs them."] * unequal
+    notes += data.left_out_of_pools(task)
     return EvidenceTable(
         f"{task}-{'c-index' if task not in EVERY_TASK_CLASSES else 'auroc'}",
         f"{task_words(task)}: {measure}",
@@ -166,7 +171,7 @@ def _binary_section(data: StudyData, cells: Sequence[CellScore], task: str) -> S
     comparison = comparison_table(data, task)
     tables = [score_table(data, cells, task), *_measure_tables(mine, task)]
     return Section(
-        task, task_words(task), words, tuple(_figures(data, cells, task)),
+        task, task_words(task), words, tuple(_figures(data, task)),
         tuple(tables) + ((comparison,) if comparison else ()),
     )  # fmt: skip
 
@@ -174,7 +179,10 @@ def _binary_section(data: StudyData, cells: Sequence[CellScore], task: str) -> S
 def _measure_tables(cells: Sequence[CellScore], task: str) -> list[EvidenceTable]:
     free = [cell for cell in cells if not cell.source]
     lower = " and ".join(LOWER_IS_BETTER)
-    notes = (f"{lower} are better when lower.",)
+    notes = (
+        f"{lower} are better when lower. ECE is an absolute value: in small samples it is too high, and its bootstrap "
+        "interval more so, which can lie above the value.",
+    )
     tables = [_measure_table(free, f"{task}-measures", f"{task_words(task)}: measures without a threshold", notes)]
     for source, name in ((VALIDATION, "validation"), (OWN, "own")):
         here = [cell for cell in cells if cell.source == source]
@@ -203,7 +211,7 @@ def _measure_table(cells: Sequence[CellScore], name: str, title: str, notes: tup
     return EvidenceTable(name, title, head, tuple(rows), SCORE_COLUMNS, records, notes)
 
 
-def _figures(data: StudyData, cells: Sequence[CellScore], task: str) -> list[EvidenceFigure]:
+def _figures(data: StudyData, task: str) -> list[EvidenceFigure]:
     roc, calibrated = [], []
     for cohort in data.evaluated_cohorts():
         items = data.with_oracle(data.main(task, cohort))
@@ -211,15 +219,19 @@ def _figures(data: StudyData, cells: Sequence[CellScore], task: str) -> list[Evi
         labels = np.array([row.labels[task] for row in items[0].rows]) if items else np.array([])
         if len(set(labels.tolist())) < 2:
             continue
-        words = {c.scores.key.model: interval_words(c.value) for c in cells
-                 if (c.cohort, c.task, c.measure) == (cohort, task, "AUROC")}  # fmt: skip
-        curves = tuple(ModelCurve(i.key.model, i.score, words.get(i.key.model, "")) for i in items)
-        roc.append(DiagnosticPanel(cohort, labels, curves, _readers(data, task, cohort)))
+        curves = tuple(ModelCurve(i.key.model, i.score, _area(data, i)) for i in items)
+        roc.append(DiagnosticPanel(cohort, labels, curves, _readers(data, task, cohort, items[0])))
         probable = [i for i in items if i.key.model != ORACLE and are_probabilities(i.values)]
         if probable:
             shown = tuple(ModelCurve(i.key.model, i.score, _brier(labels, i)) for i in probable)
             calibrated.append(DiagnosticPanel(cohort, labels, shown))
     return [*_drawn(task, roc, calibrated)]
+
+
+def _area(data: StudyData, item: ModelScores) -> str:
+    """The AUROC of the very cases that are drawn."""
+    weights = resampled(item.patients, data.settings.resamples, data.settings.seed)
+    return interval_words(interval_or_none(task_measures(item.task, item.rows, item.values)["AUROC"], weights))
 
 
 def _brier(labels: npt.ArrayLike, item: ModelScores) -> str:
@@ -248,8 +260,14 @@ def _drawn(task: str, roc: Sequence[DiagnosticPanel], calibrated: Sequence[Diagn
     return figures
 
 
-def _readers(data: StudyData, task: str, cohort: str) -> tuple[Point, ...]:
-    here = [(r, row) for r, row in data.readings if (r.task, r.cohort, r.with_model) == (task, cohort, False)]
+def _readers(data: StudyData, task: str, cohort: str, drawn: ModelScores) -> tuple[Point, ...]:
+    """Readers without the model on the cases that are drawn."""
+    cases = set(drawn.case_ids)
+    here = [
+        (r, row)
+        for r, row in data.evaluated_readings()
+        if (r.task, r.cohort, r.with_model) == (task, cohort, False) and f"{cohort}/{row.case_id}" in cases
+    ]
     points = []
     for name in dict.fromkeys(reading.reader for reading, _ in here):
         known = [(row.labels[task], r.call) for r, row in here if r.reader == name and task in row.labels]
@@ -269,10 +287,10 @@ def _at_thresholds(data: StudyData, task: str, cohort: str, item: ModelScores) -
     return found
 
 
-def _shown(cell: CellScore | None, model: str, task: str, top: float) -> str:
+def _shown(cell: CellScore | None, model: str, task: str, top: float, *, counted: bool) -> str:
     if cell is None:
         return BY_CONSTRUCTION if model == ORACLE and task.startswith("renal_") else "-"
-    text = interval_words(cell.value)
+    text = interval_words(cell.value) + f" (n = {len(cell.scores.rows)})" * counted
     return f"**{text}**" if cell.value and cell.value.value == top and model != ORACLE else text
 
 

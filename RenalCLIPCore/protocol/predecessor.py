@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..cohort.staging import t_category
+from ..cohort.staging import stage_group, t_category
 from ..cohort.table import CohortRow
 from ..errors import UndefinedMeasureError
 from ..evaluation.bootstrap import Difference, Interval, difference
@@ -19,13 +19,12 @@ from ..evaluation.summary_figures import Mark, MarksPanel, marks_figure
 from .evidence import Cell, EvidenceFigure, EvidenceTable, Section, interval_words, p_words, range_words
 from .joining import ModelScores, common_cases
 from .study_data import ORACLE, StudyData, task_words
-from .subgroups import FEWEST, appearance
+from .subgroups import FEWEST, FEWEST_OF_CLASS, appearance
 from .task_measures import interval_or_none, resampled, task_measures
 
 TASKS = ("malignancy", "aggressiveness")
 AUROC = "AUROC"
 SMALL_MM = 40.0
-FEWEST_OF_CLASS = 3
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,13 @@ def _solid(row: CohortRow) -> bool:
 
 
 def t_group(row: CohortRow) -> str:
-    """T category: of the stage where the table has one, else of the largest diameter (up to 4, 7, 10 cm, more)."""
+    """T category: of the stage where the table has one, else of the largest diameter (up to 4, 7, 10 cm, more).
+
+    Empty where neither is known, and for the groups III and IV without a T category, which the size does not decide.
+    """
     if known := t_category(row.stage):
         return known
-    if row.diameter_mm is None:
+    if row.diameter_mm is None or (stage_group(row.stage) or 0) > 2:
         return ""
     return next((name for name, most in (("1a", 40.0), ("1b", 70.0), ("2a", 100.0)) if row.diameter_mm <= most), "2b")
 
@@ -104,7 +106,7 @@ GROUPS: Mapping[str, Callable[[CohortRow], bool]] = {
 def compare(data: StudyData, task: str, cohort: str, group: str = ALL) -> list[Compared]:
     """Every model and the oracle on a group of the cases that all models have.
 
-    Empty with fewer than ten of them; a subgroup with fewer than three of a class is too small for an AUROC.
+    Empty with fewer than ten of them; a subgroup with fewer than five of a class is too small for an AUROC.
     """
     items = common_cases(data.main(task, cohort))
     items = [item.only(GROUPS[group]) for item in data.with_oracle(items)]
@@ -117,7 +119,7 @@ def compare(data: StudyData, task: str, cohort: str, group: str = ALL) -> list[C
     measures = [task_measures(task, item.rows, item.values, calibrated=False)[AUROC] for item in items]
     found = []
     for item, measure in zip(items, measures, strict=True):
-        tested = item.key.model != ORACLE and item is not items[0]
+        tested = items[0].key.model == data.models[0] and item.key.model != ORACLE and item is not items[0]
         paired = _difference(measures[0], measure, weights) if tested else None
         p = _delong(task, items[0], item) if tested and paired else None
         found.append(Compared(cohort, task, group, item, interval_or_none(measure, weights), paired, p))

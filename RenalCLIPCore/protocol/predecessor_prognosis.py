@@ -33,12 +33,11 @@ from .evidence import (
 from .joining import ModelScores, common_cases
 from .regression import regress, regression_table
 from .study_data import StudyData, task_words
-from .subgroups import ALL, FEWEST
+from .subgroups import ALL, FEWEST, FEWEST_OF_CLASS
 from .task_measures import CONCORDANCE, are_probabilities, follow_up, interval_or_none, resampled, task_measures
 
 TASK = "aggressiveness"
 POINTS = 10.0
-FEWEST_EVENTS = 5
 STAGE, GRADE = "TNM stage", "WHO/ISUP grade"
 
 
@@ -127,12 +126,13 @@ def followed(data: StudyData, endpoint: str, cohort: str) -> list[ModelScores]:
 
 
 def concordances(data: StudyData, endpoint: str, cohort: str) -> list[Concordance]:
-    """Harrell's C of every model's score, of stage and of grade, the reference first."""
+    """Harrell's C of every model's score, of stage and of grade; differences from the reference where it is there."""
     items = followed(data, endpoint, cohort)
     if not items:
         return []
     items += [found for found in (_known(items[0], STAGE), _known(items[0], GRADE)) if found]
-    return [_concordance(data, endpoint, cohort, items[0], item) for item in items]
+    reference = items[0] if items[0].key.model == data.models[0] else None
+    return [_concordance(data, endpoint, cohort, reference, item) for item in items]
 
 
 def subgroup_hazards(data: StudyData, endpoint: str, cohort: str) -> list[SubgroupHazard]:
@@ -180,12 +180,14 @@ def _known(item: ModelScores, name: str) -> ModelScores | None:
     return replace(item, key=item.key._replace(model=name), rows=rows, values=numbers)
 
 
-def _concordance(data: StudyData, endpoint: str, cohort: str, first: ModelScores, item: ModelScores) -> Concordance:
+def _concordance(
+    data: StudyData, endpoint: str, cohort: str, reference: ModelScores | None, item: ModelScores
+) -> Concordance:
     weights = resampled(item.patients, data.settings.resamples, data.settings.seed)
     value = interval_or_none(task_measures(endpoint, item.rows, item.values)[CONCORDANCE], weights)
     gap = None
-    if item is not first:
-        pair = common_cases([first, item])
+    if reference is not None and item is not reference:
+        pair = common_cases([reference, item])
         measures = [task_measures(endpoint, one.rows, one.values)[CONCORDANCE] for one in pair]
         weights = resampled(pair[0].patients, data.settings.resamples, data.settings.seed)
         try:
@@ -198,7 +200,7 @@ def _concordance(data: StudyData, endpoint: str, cohort: str, first: ModelScores
 
 def _hazard(cohort: str, endpoint: str, attribute: str, group: str, item: ModelScores) -> SubgroupHazard:
     months, event = follow_up(endpoint, item.rows)
-    enough = len(item.rows) >= FEWEST and event.sum() >= FEWEST_EVENTS
+    enough = len(item.rows) >= FEWEST and event.sum() >= FEWEST_OF_CLASS
     ratio = cox(months, event, item.values)[0] if enough else UNDEFINED_RATIO
     return SubgroupHazard(cohort, endpoint, attribute, group, len(item.rows), int(event.sum()), ratio)
 
@@ -277,7 +279,7 @@ def _hazard_table(data: StudyData, hazards: Sequence[SubgroupHazard]) -> Evidenc
         ("endpoint", "cohort", "model", "attribute", "group", "cases", "events", "hazard_ratio", "low", "high", "p"),
         tuple(records),
         (f"Univariate Cox regression (Efron's ties, Wald tests, not corrected). Not estimable: fewer than {FEWEST} "
-         f"cases or {FEWEST_EVENTS} events, or a score that does not vary.",),
+         f"cases or {FEWEST_OF_CLASS} events, or a score that does not vary.",),
     )  # fmt: skip
 
 

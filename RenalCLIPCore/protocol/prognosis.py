@@ -36,6 +36,7 @@ Array = npt.NDArray[np.float64]
 RISK_GROUPS = ("low risk", "high risk")
 AGGRESSIVENESS_GROUPS = ("predicted indolent", "predicted aggressive")
 RISK_WORDS, AGGRESSIVENESS_WORDS = "risk group", "predicted aggressiveness"
+YOUDEN_OWN = "Youden's threshold of this cohort itself"
 HORIZONS = (12.0, 24.0, 36.0, 60.0)
 STEP = 6.0
 FEWEST = 5  # events before and cases after a time, below which nothing is said of it
@@ -70,7 +71,7 @@ def risk_groups(data: StudyData, endpoint: str) -> list[GroupFinding]:
     for cohort in data.evaluated_cohorts():
         for item in data.with_oracle(data.main(endpoint, cohort)):
             cut = float(np.median(item.score))
-            found += _groups(cohort, endpoint, item, cut, "median of the cohort", item.score > cut, RISK_GROUPS)
+            found += _groups(cohort, endpoint, item, cut, "the cohort's median", item.score > cut, RISK_GROUPS)
     return found
 
 
@@ -84,7 +85,7 @@ def aggressiveness_groups(data: StudyData, endpoint: str) -> list[GroupFinding]:
             followed = item.only(lambda row: row.labels.get("malignancy") == 1 and endpoint in row.follow_up)
             if source in cuts and followed.rows:
                 above = followed.score >= cuts[source]
-                words = f"Youden's threshold of the {source}" if source == VALIDATION else f"Youden's, {source}"
+                words = f"Youden's threshold of the {source}" if source == VALIDATION else YOUDEN_OWN
                 found += _groups(cohort, endpoint, followed, cuts[source], words, above, AGGRESSIVENESS_GROUPS)
     return found
 
@@ -130,6 +131,13 @@ def _groups(
     return [GroupFinding(cohort, endpoint, item.key.model, cut, source, found)]
 
 
+def _cut_words(groups: Sequence[GroupFinding]) -> str:
+    """Where the cuts come from, and what that does to the groups."""
+    words = f"Cut at: {'; '.join(dict.fromkeys(item.source for item in groups))}."
+    chosen = any(item.source == YOUDEN_OWN for item in groups)
+    return words + " A threshold that was chosen on the very cases makes the groups differ by chance alone." * chosen
+
+
 def _group_figures(groups: Sequence[GroupFinding], name: str, words: str) -> list[EvidenceFigure]:
     figures = []
     for model in dict.fromkeys(item.model for item in groups if item.model != ORACLE):
@@ -139,7 +147,8 @@ def _group_figures(groups: Sequence[GroupFinding], name: str, words: str) -> lis
                 drawn = [SurvivalPanel(i.cohort, i.found, _test_words(i.found), task_words(endpoint)) for i in mine]
                 caption = (
                     f"{task_words(endpoint)} by {words} of {model}: Kaplan-Meier estimates with 95 % intervals; "
-                    f"vertical marks are censored cases. Drawn while at least 2 % of the cases are followed."
+                    f"vertical marks are censored cases. Drawn while at least 2 % of the cases are followed. "
+                    f"{_cut_words(mine)}"
                 )
                 stem = f"{name}-{slug(model)}" if name.startswith(endpoint) else f"{endpoint}-{name}-{slug(model)}"
                 figures.append(EvidenceFigure(stem, caption, kaplan_meier_figure(drawn)))
@@ -182,7 +191,8 @@ def _group_table(groups: Sequence[GroupFinding], name: str, words: str) -> Evide
         ("cohort", "endpoint", "model", "cut", "cut_from", "group", "cases", "events", "median_months", "hazard_ratio",
          "low", "high", "p_wald", "p_log_rank"),
         tuple(records),
-        ("Median survival in months. The hazard ratio is that of the second group against the first.",),
+        ("Median survival in months. The hazard ratio is that of the second group against the first.",
+         _cut_words(groups)),
     )  # fmt: skip
 
 

@@ -35,12 +35,12 @@ _MEASURES = ("sensitivity", "specificity", "accuracy")
 
 def reader_sections(data: StudyData) -> list[Section]:
     """A section per task that was read."""
-    tasks = dict.fromkeys(reading.task for reading, _ in data.readings)
+    tasks = dict.fromkeys(reading.task for reading, _ in data.evaluated_readings())
     return [section for task in tasks if not (section := _section(data, task)).empty]
 
 
 def _section(data: StudyData, task: str) -> Section:
-    read = [(reading, row) for reading, row in data.readings if reading.task == task and task in row.labels]
+    read = [(reading, row) for reading, row in data.evaluated_readings() if reading.task == task and task in row.labels]
     words = (
         "Each reader's sensitivity and specificity with Wilson intervals. The model is compared at the reader's "
         "specificity (lowest threshold that attains it) and at the reader's sensitivity, with McNemar's exact test on "

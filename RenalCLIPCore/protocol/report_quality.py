@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -96,8 +96,11 @@ def attribute_agreement(data: StudyData, pairs: Pairs, against: str) -> dict[str
             continue
     if found:
         repeated = [patient for patient in patients for _ in questionnaire().names]
-        found["all questions"] = agreement(answers.ravel(), references.ravel(), repeated,
-                                           resamples=data.settings.resamples, seed=data.settings.seed)  # fmt: skip
+        whole = agreement(answers.ravel(), references.ravel(), repeated,
+                          resamples=data.settings.resamples, seed=data.settings.seed)  # fmt: skip
+        # each question has a commonest answer of its own
+        commonest = sum(item.commonest * item.samples for item in found.values()) / whole.samples
+        found["all questions"] = replace(whole, commonest=commonest)
     return found
 
 

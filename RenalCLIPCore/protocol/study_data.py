@@ -9,7 +9,7 @@ from itertools import groupby
 from ..cohort.table import ENDPOINTS, EVERY_TASK_CLASSES, CohortRow
 from ..errors import CohortError
 from .alignment_scores import AlignmentScore
-from .joining import Cohorts, ModelScores, oracle_scores, phase_order, pooled
+from .joining import RISK_TASK, Cohorts, ModelScores, oracle_scores, phase_order, pooled
 from .prediction_table import GeneratedReport, Reading
 from .predictions import ALL_PHASES, ONE_PHASE
 
@@ -101,16 +101,34 @@ class StudyData:
     def main(self, task: str, cohort: str) -> list[ModelScores]:
         """Main scores of every model for a task or endpoint in a cohort or pool: labelled cases, all training data.
 
-        A model that was trained with several seeds stands with its lowest one.
+        A model that was trained with several seeds stands with its lowest one. A pool is of its cohorts that have
+        such cases; see :meth:`left_out_of_pools`.
         """
         if cohort in self.settings.pools:
-            parts = [self.main(task, name) for name in self.settings.pools[cohort]]
+            parts = [part for name in self.settings.pools[cohort] if (part := self.main(task, name))]
+            if not parts:
+                return []
             found = [[i for part in parts for i in part if i.key.model == model] for model in self.models]
             return [pooled(items, cohort) for items in found if len(items) == len(parts)]
         candidates = self._of(task, cohort, self.settings.split)
         found_main = (self._chosen([i for i in candidates if i.key.model == model]) for model in self.models)
         labelled = [item.labelled(task) for item in found_main if item is not None]
         return [item for item in labelled if item.rows]
+
+    def left_out_of_pools(self, task: str) -> list[str]:
+        """A sentence for every pool that lacks one of its cohorts, as that has no scored case of the task."""
+        lacking = {
+            pool: [name for name in names if not self.main(task, name)] for pool, names in self.settings.pools.items()
+        }
+        return [
+            f"{pool} is without {', '.join(names)}: no scored case."
+            for pool, names in lacking.items()
+            if 0 < len(names) < len(self.settings.pools[pool])
+        ]
+
+    def evaluated_readings(self) -> tuple[tuple[Reading, CohortRow], ...]:
+        """Readings of rows in the evaluated split."""
+        return tuple(item for item in self.readings if item[1].split == self.settings.split)
 
     def with_oracle(self, items: Sequence[ModelScores]) -> list[ModelScores]:
         """The same, and the oracle's scores of the first one's cases where the phantom knows them."""
@@ -145,12 +163,13 @@ class StudyData:
         return [name for name in ENDPOINTS if any(name in r.follow_up for rows in self.cohorts.values() for r in rows)]
 
     def _of(self, task: str, cohort: str, split: str) -> list[ModelScores]:
-        """Scores for a task; for an endpoint without scores of its own, those that were trained for recurrence."""
+        """Scores for a task; of models without scores of their own for an endpoint those of recurrence."""
         here = [item for item in self.scores if (item.cohort, item.split) == (cohort, split)]
         own = [item for item in here if item.task == task]
-        if own or task not in ENDPOINTS:
+        if task not in ENDPOINTS:
             return own
-        return [item for item in here if item.task == "rfs"]
+        scored = {item.key.model for item in own}
+        return own + [item for item in here if item.task == RISK_TASK and item.key.model not in scored]
 
     def _chosen(self, items: Sequence[ModelScores]) -> ModelScores | None:
         if not items:

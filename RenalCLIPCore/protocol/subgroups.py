@@ -18,6 +18,7 @@ from .task_measures import follow_up, interval_or_none, main_measure, resampled,
 
 ALL = "All cases"
 FEWEST = 10
+FEWEST_OF_CLASS = 5  # of either class, or events, below which intervals do not cover
 _OLD = 60
 
 
@@ -75,8 +76,10 @@ def subgroup_section(data: StudyData) -> Section:
             tables.append(_table(data, task, found))
             if len(found[0][2].rows) >= FEWEST:  # the whole; of fewer nothing can be drawn
                 figures.append(_figure(data, task, found))
-    words = (f"The model {data.models[0]} on the cases of all evaluated cohorts together. Subgroups are not adjusted "
-             f"for each other; groups under {FEWEST} cases are not measured.",)  # fmt: skip
+    words = (
+        f"The model {data.models[0]} on the cases of all evaluated cohorts together. Subgroups are not adjusted for "
+        f"each other; groups under {FEWEST} cases, or under {FEWEST_OF_CLASS} of a class or events, are not measured.",
+    )
     return Section("subgroups", "Subgroups", words, tuple(figures), tuple(tables))
 
 
@@ -87,12 +90,15 @@ def subgroup_scores(data: StudyData, task: str) -> list[tuple[str, str, ModelSco
     if not items:
         return []
     whole = pooled(items, "all cohorts")
-    found = [(ALL, ALL, whole, _measure(data, task, whole))]
+    found = [(ALL, ALL, whole, _measure(data, task, whole) if len(whole.rows) >= FEWEST else None)]
     for attribute, group in SUBGROUPS.items():
         names = sorted({group(row) for row in whole.rows} - {""}, key=_order)
         parts = {name: whole.only(lambda row, g=group, n=name: g(row) == n) for name in names}  # type: ignore[misc]
         if len(parts) > 1:
-            found += [(attribute, name, part, _measure(data, task, part)) for name, part in parts.items()]
+            found += [
+                (attribute, name, part, _measure(data, task, part) if _enough(task, part) else None)
+                for name, part in parts.items()
+            ]
     return found
 
 
@@ -100,9 +106,13 @@ def _order(name: str) -> tuple[int, int, str]:
     return (_ORDERED.index(name) if name in _ORDERED else 0, -len(name) if name.isupper() else 0, name)
 
 
+def _enough(task: str, item: ModelScores) -> bool:
+    events = _events(task, item)
+    fewest = min(events, len(item.rows) - events) if task in EVERY_TASK_CLASSES else events
+    return len(item.rows) >= FEWEST and fewest >= FEWEST_OF_CLASS
+
+
 def _measure(data: StudyData, task: str, item: ModelScores) -> Interval | None:
-    if len(item.rows) < FEWEST:
-        return None
     weights = resampled(item.patients, data.settings.resamples, data.settings.seed)
     return interval_or_none(task_measures(task, item.rows, item.values)[main_measure(task)], weights)
 
@@ -171,6 +181,6 @@ def _figure(
 
 def _words(item: ModelScores, value: Interval | None) -> str:
     if value is None:
-        undefined = "one class only" if item.task in EVERY_TASK_CLASSES else "undefined"
-        return "too few" if len(item.rows) < FEWEST else undefined
+        few = "too few of a class" if item.task in EVERY_TASK_CLASSES else "too few events"
+        return "too few" if len(item.rows) < FEWEST else few
     return interval_words(value, 2)

@@ -58,6 +58,11 @@ def test_models_that_rank_alike_do_not_differ():
     assert (found.difference, found.p) == (0, 1)
 
 
+def test_areas_that_differ_without_any_variance_have_no_test():
+    with pytest.raises(UndefinedMeasureError, match="no variance"):
+        delong([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], [0.5] * 4)
+
+
 def test_delong_and_the_bootstrap_agree_on_independent_cases():
     labels, first, second = two_models(5, count=400, ties=False)
     found = delong(labels, first, second)
