@@ -164,12 +164,7 @@ class Scene:
     def dropCase(self) -> None:
         """Take the nodes of the case out of the scene: its volumes, masks, marks, maps and record."""
         record = self.parameters.record
-        owner = record.GetID() if record is not None else ""
-        maps = [
-            node
-            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-            if node.GetAttribute(MAP_ATTRIBUTE) and node.GetAttribute(CASE_ATTRIBUTE) == owner
-        ]
+        maps = self._maps()
         nodes = [getattr(self.parameters, role) for role in ROLES]
         self.startCase(keepVolumes=False)
         self.marks.release()
@@ -180,19 +175,23 @@ class Scene:
     def mapNode(self, file: str, folder: str, stamp: str) -> Any:
         """The volume of an explanation map: as loaded before, loaded anew when it was written since, or None."""
         record = self.parameters.record
-        owner = record.GetID() if record is not None else ""
-        nodes = [
-            node
-            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-            if node.GetAttribute(MAP_ATTRIBUTE) == file and node.GetAttribute(CASE_ATTRIBUTE) in (owner, None)
-        ]
-        old = nodes[0] if nodes else None
+        if record is None:
+            return None
+        old = next((node for node in self._maps() if node.GetAttribute(MAP_ATTRIBUTE) == file), None)
         if not stamp or (old is not None and old.GetAttribute(STAMP_ATTRIBUTE) == stamp):
             return old
         node = self.views.loadMap(os.path.join(folder, file), os.path.splitext(file)[0], old)
-        for name, value in ((MAP_ATTRIBUTE, file), (STAMP_ATTRIBUTE, stamp), (CASE_ATTRIBUTE, owner)):
-            node.SetAttribute(name, value)
+        node.SetAttribute(MAP_ATTRIBUTE, file)
+        node.SetAttribute(STAMP_ATTRIBUTE, stamp)
+        node.SetNodeReferenceID(CASE_ATTRIBUTE, record.GetID())  # a reference, for ids change when scenes are joined
         return node
+
+    def _maps(self) -> list[Any]:
+        """The explanation maps of the case that is shown."""
+        record = self.parameters.record
+        found = list(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+        found = [node for node in found if node.GetAttribute(MAP_ATTRIBUTE)]
+        return [node for node in found if record is not None and node.GetNodeReference(CASE_ATTRIBUTE) is record]
 
     def surfaceSteps(self) -> list[Callable[[], None]]:
         """Making the masks' surfaces, in steps, where a 3-D view shows them."""

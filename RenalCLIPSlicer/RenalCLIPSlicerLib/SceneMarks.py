@@ -32,6 +32,7 @@ class SceneMarks:
         self._observed: list[tuple[Any, int]] = []
         self._node: Any = None
         self._placing: Any = None
+        self._interaction: tuple[Any, int] | None = None
         self._updating = False
 
     def show(self, lps: Point, label: str, locked: bool) -> None:
@@ -82,10 +83,15 @@ class SceneMarks:
         interaction = logic.GetInteractionNode()
         interaction.SetPlaceModePersistence(0)
         interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.Place)
+        event = slicer.vtkMRMLInteractionNode.InteractionModeChangedEvent
+        self._interaction = (interaction, interaction.AddObserver(event, self._onMode))
 
     def stopPlacing(self) -> None:
         """Forget a placing that was begun."""
         node, self._placing = self._placing, None
+        observed, self._interaction = self._interaction, None
+        if observed is not None:
+            observed[0].RemoveObserver(observed[1])
         if node is not None:
             interaction = slicer.app.applicationLogic().GetInteractionNode()
             interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.ViewTransform)
@@ -164,6 +170,18 @@ class SceneMarks:
         ras = [0.0, 0.0, 0.0]
         node.GetNthControlPointPositionWorld(0, ras)
         self.defer(lambda: self._takePlaced(lpsFromRas(ras)))  # the view still works on the node that will go
+
+    def _onMode(self, interaction: Any, *_: Any) -> None:
+        if interaction.GetCurrentInteractionMode() != slicer.vtkMRMLInteractionNode.Place:
+            self.defer(self._endUnplaced)  # a click ends the mode too, before or after it tells of its point
+
+    def _endUnplaced(self) -> None:
+        node = self._placing
+        if node is None or node.GetNumberOfDefinedControlPoints():
+            return
+        interaction = slicer.app.applicationLogic().GetInteractionNode()
+        if interaction.GetCurrentInteractionMode() != slicer.vtkMRMLInteractionNode.Place:
+            self.placingEnded()
 
     def _takePlaced(self, position: Point) -> None:
         if self.placing:
