@@ -153,7 +153,7 @@ class CaseLogic(LongWork):
         self.centres.forget()
         self.later.forget()
         self.state, self.latest, self.savedFiles = state, {}, []
-        self.plan.reached(min(self.plan.level, Level.BUNDLE))
+        self.plan.dropCase()
         self.tell("busy", "study", "masks", "review", "lesion", "centre", "report", "verdicts")
 
     def lesionRead(self, data: Any) -> None:

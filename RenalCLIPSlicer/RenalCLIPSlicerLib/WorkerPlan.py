@@ -77,6 +77,7 @@ class WorkerPlan:
         self._bundle = bundle
         self.level = Level.COLD
         self.provenance: dict[str, Any] = {}
+        self._loaded: str | None = None
         self.greetings = 0
         self.prelude: Callable[[], Step | None] = lambda: None
         self._moved: set[str] = set()
@@ -85,6 +86,15 @@ class WorkerPlan:
     def forget(self) -> None:
         """The worker is gone."""
         self.reached(Level.COLD)
+
+    @property
+    def hasBundle(self) -> bool:
+        """Whether the bundle that was loaded last is the one that is wanted; ``provenance`` tells of it."""
+        return self._loaded == self._bundle()
+
+    def dropCase(self) -> None:
+        """Another case: the worker knows its bundle at most."""
+        self.reached(min(self.level, Level.BUNDLE if self.hasBundle else Level.GREETED))
 
     def reached(self, level: Level) -> None:
         """The worker was told by other means."""
@@ -123,11 +133,12 @@ class WorkerPlan:
         return Step("initialize", {"protocol": PROTOCOL_VERSION, "client": "RenalCLIPSlicer"}, taken)
 
     def _load(self) -> Step:
+        path = self._bundle()
+
         def taken(result: Any) -> None:
-            self.provenance = dict(result)
+            self.provenance, self._loaded = dict(result), path
             self.level = Level.BUNDLE
 
-        path = self._bundle()
         return Step("bundle.load", {"path": path} if path else {}, taken)
 
     def _open(self) -> Step:

@@ -274,6 +274,30 @@ def test_a_click_places_the_centre(driver, read, worker, files):
     assert read.parts.scene.parameters.centre.GetNumberOfControlPoints() == 1
 
 
+def test_leaving_the_place_mode_by_slicers_own_means_gives_placing_up(driver, read, worker):
+    import slicer
+
+    ui, marks = read.parts.ui, read.parts.scene.marks
+    ui.correctButton.click()
+    calm(driver, read)
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    ui.placeButton.click()
+    calm(driver, read)
+    assert ui.placeButton.checked
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+    interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.ViewTransform)
+    calm(driver, read)
+    assert not marks.placing
+    assert not ui.placeButton.checked
+    assert slicer.util.getFirstNodeByName("New centre") is None
+    assert slicer.mrmlScene.GetNumberOfNodes() == before
+    interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.Place)
+    interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.ViewTransform)
+    calm(driver, read)
+    assert not marks.placing
+    assert "review.update" not in worker.methods()
+
+
 def test_a_refused_centre_goes_back_in_the_view_too(driver, read, worker, files):
     before = read.parts.scene.marks.position()
     read.logic.case.centres.move((900.0, 0.0, 0.0))
@@ -558,6 +582,39 @@ def test_two_cases_live_in_one_scene(driver, read, worker, files):
     calm(driver, read)
     assert read.logic.case.state.review is None
     assert read.parts.scene.parameters.masks is None
+
+
+def test_a_map_that_came_with_another_scene_is_not_this_cases(driver, read, tmp_path):
+    import slicer
+
+    scene, name = read.parts.scene, "L1-malignancy.nii.gz"
+    calm(driver, read, 0.6)
+    ours = scene.parameters.record
+    other = slicer.vtkMRMLScene()
+    record = slicer.vtkMRMLTextNode()
+    record.SetAttribute("RenalCLIP.Case", "1")
+    record.SetText("{}")
+    other.AddNode(record)
+    while record.GetID() != ours.GetID():
+        other.RemoveNode(record)
+        other.AddNode(record)
+    foreign = slicer.vtkMRMLScalarVolumeNode()
+    foreign.SetName("map of another patient")
+    foreign.SetAttribute("RenalCLIP.Map", name)
+    foreign.SetNodeReferenceID("RenalCLIP.Case", record.GetID())
+    foreign.SetAttribute("RenalCLIP.Case", record.GetID())
+    other.AddNode(foreign)
+    other.SetURL(str(tmp_path / "other.mrml"))
+    assert other.Commit(other.GetURL())
+    slicer.mrmlScene.SetURL(other.GetURL())
+    slicer.mrmlScene.Import()
+    calm(driver, read)
+    imported = slicer.util.getNode("map of another patient")
+    scene.showRecord(ours)
+    assert imported.GetNodeReference("RenalCLIP.Case") not in (None, ours)
+    assert scene.mapNode(name, "", "") is None
+    scene.showRecord(imported.GetNodeReference("RenalCLIP.Case"))
+    assert scene.mapNode(name, "", "") is imported
 
 
 def volume(name, shape=(4, 5, 6), kind="vtkMRMLScalarVolumeNode"):
@@ -876,6 +933,31 @@ def test_without_slicers_sample_data_the_module_registers_none_and_goes_on(drive
     assert importlib.import_module(type(widget).__module__).registerSampleData() is None
     assert len(worker.sent) == sent
     assert widget.parts.ui.sampleButton.isEnabled()
+
+
+def test_a_closed_scene_takes_its_bundle_along(driver, widget, worker, files):
+    import slicer
+
+    ui, parts = widget.parts.ui, widget.parts
+    ui.bundlePathEdit.currentPath = "/models/hospital"
+    ui.useBundleButton.click()
+    calm(driver, widget)
+    widget.openStudy(str(files[0].folder))
+    calm(driver, widget)
+    slicer.mrmlScene.Clear(0)
+    calm(driver, widget)
+    shown = (parts.scene.parameters.bundle, widget.logic.case.bundle, str(ui.bundlePathEdit.currentPath))
+    assert shown == ("", "", "")
+    assert "the bundle that ships" in str(ui.setupLabel.text)
+    widget.openStudy(str(files[0].folder))
+    calm(driver, widget)
+    slicer.mrmlScene.Clear(0)
+    calm(driver, widget)
+    widget.openStudy(str(files[0].folder))
+    calm(driver, widget)
+    loads = [item.params for item in worker.sent if item.method == "bundle.load"]
+    assert loads == [{"path": "/models/hospital"}, {}], "the same bundle is loaded once"
+    assert "toy 1" in str(ui.setupLabel.text)
 
 
 def test_a_missing_core_opens_the_setup_with_the_command(driver, widget, worker, files):

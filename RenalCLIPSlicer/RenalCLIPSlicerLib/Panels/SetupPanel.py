@@ -22,6 +22,7 @@ class SetupPanel(Panel):
         """Connect."""
         self.ui.pythonPathEdit.filters = ctk.ctkPathLineEdit.Files
         self.ui.bundlePathEdit.filters = ctk.ctkPathLineEdit.Dirs
+        self._bundle = ""
         on = self.connections.on
         on(self.ui.sourceEdit.textChanged, self.onSource)
         on(self.ui.usePythonButton.clicked, self.onUsePython)
@@ -33,19 +34,14 @@ class SetupPanel(Panel):
         """Show what is chosen."""
         python = Requirements.chosenPython()
         self._showSource()
+        self._showBundle()
         if not str(self.ui.pythonPathEdit.currentPath):
             self.ui.pythonPathEdit.currentPath = python
         if not python:
             self.ui.setupSection.collapsed = False
             text = self.theme.warn(f"No Python with RenalCLIP is known. {Requirements.advice('')}")
         else:
-            loaded = self.case.plan.provenance
-            bundle = (
-                f"{loaded['name']} {loaded['version']}"
-                if loaded
-                else "the bundle that ships, loaded with the first study"
-            )
-            text = self.theme.soft(f"Calculations run in {python}; model: {bundle}.")
+            text = self.theme.soft(escape(f"Calculations run in {python}; model: {self._bundleWords()}."))
         self.ui.setupLabel.setText(text)
 
     def onSource(self, *_: Any) -> None:
@@ -77,6 +73,18 @@ class SetupPanel(Panel):
     def onSample(self, *_: Any) -> None:
         """Make and open a phantom study."""
         self.case.makePhantom(SAMPLE_SEED)
+
+    def _showBundle(self) -> None:
+        """Name the case's bundle where it is another than before; what a person types meanwhile stays."""
+        if self.case.bundle != self._bundle:
+            self._bundle = self.case.bundle
+            self.ui.bundlePathEdit.currentPath = self._bundle
+
+    def _bundleWords(self) -> str:
+        loaded = self.case.plan.provenance if self.case.plan.hasBundle else {}
+        if loaded:
+            return f"{loaded['name']} {loaded['version']}"
+        return f"{self.case.bundle or 'the bundle that ships'}, loaded with the next step"
 
     def _showSource(self) -> None:
         known = Requirements.knownSource()
