@@ -3,10 +3,13 @@ imported here."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 SETTING, SOURCE_SETTING = "RenalCLIP/Python", "RenalCLIP/Source"
@@ -14,6 +17,8 @@ VARIABLE = "RENALCLIP_PYTHON"
 SHIPPED = "RenalCLIPSource"
 PLACE = "FOLDER_OR_WHEEL_OF_RENALCLIP"
 CORE_NEEDS_PYTHON = (3, 11)
+DISTRIBUTION = "renalclip"
+SLICERS_OWN = ("SimpleITK", "numpy", "scipy", "torch", "torchvision")  # of what the core needs; pip must replace none
 
 
 def chosenPython() -> str:
@@ -39,11 +44,13 @@ def ownPython() -> str:
 
 
 def ownPythonHasCore() -> bool:
-    """Whether the whole core can be found in this application's Python; nothing is imported but empty packages."""
-    try:
-        return all(importlib.util.find_spec(name) is not None for name in ("RenalCLIPCore.cli", "torch", "monai"))
-    except ModuleNotFoundError:
-        return False
+    """Whether the whole core is installed in this application's Python; nothing is imported.
+
+    Its distribution is looked for, not its package: the extension's light copy of that stands before the installed one.
+    """
+    importlib.invalidate_caches()  # it may have been installed a moment ago
+    installed = _version(DISTRIBUTION) and all(importlib.util.find_spec(name) for name in ("torch", "monai"))
+    return bool(installed)
 
 
 def namedSource() -> str:
@@ -94,10 +101,7 @@ def installIntoOwnPython() -> str:
     import slicer
 
     if sys.version_info < CORE_NEEDS_PYTHON:
-        return (
-            f"This Slicer has Python {sys.version.split()[0]}; RenalCLIP needs 3.11 or later. Make an environment with "
-            f"another Python, install RenalCLIP there ({installCommand('')}) and choose it here."
-        )
+        return f"This Slicer has Python {sys.version.split()[0]}; RenalCLIP needs 3.11 or later. {_elsewhere()}"
     source = installSource()
     if not source:
         return "Name the source folder or the wheel of RenalCLIP under Setup (Install from) first."
@@ -111,19 +115,46 @@ def installIntoOwnPython() -> str:
     question = f"Install RenalCLIP and what it needs into Slicer's Python?\n\npip install {source}"
     if not slicer.util.confirmOkCancelDisplay(question):
         return "Nothing was installed."
-    _pipInstall(source)
+    problem = _pipInstall(source)
+    if problem:
+        return problem
     return "" if ownPythonHasCore() else "The installation ended, but RenalCLIP is still not found; restart Slicer."
 
 
-def _pipInstall(source: str) -> None:
+def _pipInstall(source: str) -> str:
+    """Install the core so that nothing of Slicer's own is replaced; a problem in words, or an empty text."""
     import slicer
 
-    packaging = importlib.util.find_spec("slicer.packaging")
-    if packaging is not None:
+    if importlib.util.find_spec("slicer.packaging") is not None:
         from slicer.packaging import pip_install
 
-        # Slicer brings SimpleITK, and PyTorchUtils brought torch; pip must not replace either
         if "skip_packages" in pip_install.__code__.co_varnames:
             pip_install([source], skip_packages=["SimpleITK", "torch", "torchvision"], requester="RenalCLIP")
-            return
-    slicer.util.pip_install([source])
+            return ""
+    versions = {name: _version(name) for name in SLICERS_OWN if importlib.util.find_spec(name) is not None}
+    if not all(versions.values()):
+        unknown = ", ".join(name for name, version in versions.items() if not version)
+        return f"pip cannot see the version of this Slicer's {unknown} and might replace it. {_elsewhere()}"
+    with tempfile.TemporaryDirectory(prefix="RenalCLIP-") as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("".join(f"{name}=={version}\n" for name, version in versions.items()), encoding="utf-8")
+        try:
+            slicer.util.pip_install(["-c", str(constraints), source])
+        except subprocess.CalledProcessError:
+            return (
+                f"pip could not install RenalCLIP beside what this Slicer has (see the Python console). {_elsewhere()}"
+            )
+    return ""
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _elsewhere() -> str:
+    return (
+        f"Make an environment with another Python, install RenalCLIP there ({installCommand('')}) and choose it here."
+    )

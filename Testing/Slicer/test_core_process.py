@@ -3,7 +3,10 @@
 import os
 import signal
 import stat
+import subprocess
 import sys
+import types
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -233,6 +236,79 @@ def test_without_the_pytorch_extension_nothing_is_installed(driver):
     from RenalCLIPSlicerLib import Requirements
 
     assert "PyTorch extension" in Requirements.installIntoOwnPython()
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_installed_core_is_found_behind_the_extensions_light_copy(tmp_path, installed):
+    from RenalCLIPSlicerLib import Requirements
+
+    light, site = tmp_path / "qt-scripted-modules", tmp_path / "site-packages"
+    for package in (light / "RenalCLIPCore", *(site / name for name in ("RenalCLIPCore", "torch", "monai"))):
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("")
+    (site / "RenalCLIPCore" / "cli.py").write_text("")
+    if installed:
+        (site / "renalclip-0.1.0.dist-info").mkdir()
+        (site / "renalclip-0.1.0.dist-info" / "METADATA").write_text("Name: renalclip\nVersion: 0.1.0\n")
+    module = Path(Requirements.__file__).parents[1]
+    code = (
+        f"import sys; sys.path[:] = ['{light}', '{module}', *sys.path, '{site}']; "
+        "from RenalCLIPSlicerLib.Requirements import ownPythonHasCore; print(ownPythonHasCore())"
+    )
+    command = [sys.executable, "-S", "-E", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(installed)
+
+
+@pytest.fixture
+def oldSlicer(driver, monkeypatch):
+    """A Slicer without slicer.packaging, whose person agrees; what its pip was asked for, with the constraints."""
+    import slicer
+
+    asked = []
+
+    def pip_install(requirements):
+        asked.append((requirements[-1], Path(requirements[requirements.index("-c") + 1]).read_text().split()))
+
+    torch = types.SimpleNamespace(torchInstalled=lambda: True)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", types.SimpleNamespace(PyTorchUtilsLogic=lambda: torch))
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_: True)
+    monkeypatch.setattr(slicer.util, "pip_install", pip_install, raising=False)
+    return asked
+
+
+def test_an_older_slicer_keeps_the_packages_that_it_brings(oldSlicer):
+    from RenalCLIPSlicerLib import Requirements
+
+    assert Requirements.installIntoOwnPython() == ""
+    (source, constraints), *others = oldSlicer
+    assert not others
+    assert source == Requirements.installSource()
+    for name in ("SimpleITK", "numpy", "torch"):
+        assert f"{name}=={version(name)}" in constraints
+
+
+def test_a_package_whose_version_pip_cannot_see_is_not_put_at_risk(oldSlicer, monkeypatch):
+    from RenalCLIPSlicerLib import Requirements
+
+    seen = Requirements._version
+    monkeypatch.setattr(Requirements, "_version", lambda name: "" if name == "SimpleITK" else seen(name))
+    said = Requirements.installIntoOwnPython()
+    assert "SimpleITK" in said
+    assert "another Python" in said
+    assert oldSlicer == []
+
+
+def test_a_pip_that_fails_is_said(oldSlicer, monkeypatch):
+    import slicer
+    from RenalCLIPSlicerLib import Requirements
+
+    def fails(requirements):
+        raise subprocess.CalledProcessError(1, requirements)
+
+    monkeypatch.setattr(slicer.util, "pip_install", fails)
+    assert "another Python" in Requirements.installIntoOwnPython()
 
 
 @pytest.fixture(scope="module")
