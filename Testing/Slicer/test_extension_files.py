@@ -140,6 +140,15 @@ def test_the_worklists_form_names_every_widget_that_its_panel_uses():
     assert used <= names
 
 
+@pytest.mark.parametrize("form", ["RenalCLIPSlicer.ui", "Worklist.ui"])
+def test_a_key_that_a_tool_tip_names_is_a_key_of_the_module(form):
+    text = (MODULE / "Resources" / "UI" / form).read_text(encoding="utf-8")
+    named = set(re.findall(r"<string>[^<]*\(((?:\w+\+)*(?:[A-Z]|[A-Z][a-z]+))\)</string>", text))
+    keys = set(re.findall(r'"([\w+]+)": \w+\.on', (LIBRARY / "Shortcuts.py").read_text(encoding="utf-8")))
+    assert named
+    assert named <= keys
+
+
 def test_every_selector_of_the_form_follows_the_scene():
     form = ElementTree.parse(MODULE / "Resources" / "UI" / "RenalCLIPSlicer.ui")
     boxes = {widget.get("name") for widget in form.iter("widget") if widget.get("class") == "qMRMLNodeComboBox"}
