@@ -10,6 +10,7 @@ from RenalCLIPCore.worker_methods import SessionMethods
 from Testing.Core import phantom_case
 from Testing.Core.imaging.nnunet_toys import write_model
 from Testing.Core.models.bundle_toys import toy_contents
+from Testing.Core.test_worker import Bench, Client
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +96,18 @@ def test_methods_out_of_order_are_refused_in_words(tmp_path):
     with pytest.raises(ConfigurationError):
         methods.call("review.save", {"out": str(tmp_path / "out")}, cancel_at(0)[0])
     assert not (tmp_path / "out").exists()
+
+
+def test_cancelling_an_answered_request_drops_its_slow_parts():
+    methods = Bench()
+    client = Client(methods)
+    try:
+        client.send(id=1, method="review", params={"lesion": "L1"})
+        assert client.next()["result"] == {"lesion": "L1"}
+        assert methods.started.wait(5)
+        client.send(method="$/cancelRequest", params={"id": 1})
+        client.send(id=2, method="echo", params={})
+        assert client.next()["id"] == 2  # the slow part ended without a word, though its gate is shut
+    finally:
+        methods.gate.set()
+        client.close()

@@ -175,3 +175,13 @@ def test_an_option_that_a_question_does_not_have_is_refused(tmp_path):
     assert read_cohort(table(tmp_path, text.format(1, 4)))[0].true_attributes[12] == 4
     with pytest.raises(CohortError, match="attribute_04 must be an integer from 0 to 1"):
         read_cohort(table(tmp_path, text.format(2, 4)))
+
+
+def test_the_split_hash_tells_the_kidneys_of_a_patient_apart():
+    assert split_sha256([CohortRow("p", "left", split="test")]) != split_sha256([CohortRow("p", "right", split="test")])
+
+
+def test_learning_refuses_a_patient_of_two_splits():
+    rows = [CohortRow("a", "left", split="training"), CohortRow("a", "right", split="validation")]
+    with pytest.raises(CohortError):
+        learning_cohort(rows)

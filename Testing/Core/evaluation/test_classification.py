@@ -138,3 +138,8 @@ def test_scores_that_are_not_finite_and_false_probabilities_are_refused():
         c.auroc([0, 1], [0.1, np.nan])
     with pytest.raises(UndefinedMeasureError, match="0 to 1"):
         c.brier([0, 1], [0.1, 1.1])
+
+
+def test_a_probability_on_an_edge_belongs_to_the_lower_bin():
+    # bin (0.1, 0.2]: 0.15 and 0.2 together, errors -0.15 and 0.8
+    assert c.calibration_error([0, 1, 1], [0.15, 0.2, 0.9]) == pytest.approx((0.65 + 0.1) / 3)

@@ -86,3 +86,8 @@ def test_ties_everywhere_give_the_diagonal():
     found = curves.roc_curve([0, 1, 0, 1], [0.5] * 4)
     np.testing.assert_array_equal(found.false_positive_rate, [0, 1])
     np.testing.assert_array_equal(found.sensitivity, [0, 1])
+
+
+def test_treating_all_costs_the_share_without_the_event():
+    found = curves.decision_curve([1, 0, 0, 0], [0.9, 0.3, 0.1, 0.2], [0.2])
+    assert found.treat_all[0] == pytest.approx(0.25 - 0.75 * 0.25)

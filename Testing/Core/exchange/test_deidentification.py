@@ -143,3 +143,18 @@ def test_the_identifiers_that_a_review_keeps_are_known_from_it():
     bare = replace(full_review(), study=replace(full_review().study, identifiers=r.Absent("no")))
     assert set(Identity.of_review(bare).values.values()) == {"readers' names"}
     assert Identity.of_review(bare).words == {}
+
+
+def test_why_a_reader_moved_a_centre_goes_with_the_other_free_words():
+    review = full_review()
+    used = replace(review.lesions[0].centre_used, why="Mrs Miller showed me where it hurts")
+    review = replace(review, lesions=(replace(review.lesions[0], centre_used=used), *review.lesions[1:]))
+    cleaned, _ = deidentified_review(review, Identity())
+    assert cleaned.lesions[0].centre_used.why == REMOVED
+
+
+def test_what_a_reader_s_text_took_the_place_of_loses_the_names_too():
+    edit = r.Edit("/lesions/0/report/findings", '"Mrs ZZHIDDEN has a cyst."', '"A cyst."', "Dr Reader", AT, "")
+    cleaned, count = deidentified_review(with_reader_changes(full_review(), [edit], []), known())
+    assert cleaned.edits[0].before == f'"Mrs {REMOVED} has a cyst."'
+    assert count == 1

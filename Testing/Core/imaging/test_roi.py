@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from RenalCLIPCore.errors import CentreError, ConfigurationError
-from RenalCLIPCore.imaging.roi import RoiSpec, extract_rois, locate_crop
+from RenalCLIPCore.imaging.roi import RoiSpec, extract_rois, locate_crop, nearest_voxel
 from RenalCLIPCore.imaging.study import Phase
 from RenalCLIPCore.imaging.volume import Geometry, Volume
 from Testing.Benchmarks.naive_roi import naive_rois
@@ -146,3 +146,9 @@ def test_an_unusable_centre_is_refused_with_one_message(centre, words):
     volume = smooth_volume()
     with pytest.raises(CentreError, match=words):
         extract_rois({Phase.A: volume}, volume.geometry, centre)
+
+
+def test_a_centre_midway_between_voxels_lies_in_the_upper_one_whatever_rounding_says():
+    grid = Geometry.from_components((200, 200, 200), (0.7, 0.74, 1.1), (-70.3, -60.1, -50.7), np.eye(3))
+    for k in range(199):
+        assert nearest_voxel(grid, grid.lps([k + 0.5] * 3)).tolist() == [k + 1] * 3

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from RenalCLIPCore.errors import Cancelled, CentreError
 from RenalCLIPCore.inference.head_readings import probabilities
 from RenalCLIPCore.inference.prediction import read
-from RenalCLIPCore.inference.uncertainty import SHIFT_VOXELS, augment, uncertainty
+from RenalCLIPCore.inference.uncertainty import SHIFT_VOXELS, augment, spread_over_phases, uncertainty
 from RenalCLIPCore.models.bundle import BundleContents
 from RenalCLIPCore.models.encoder import RenalEncoder
 from RenalCLIPCore.review import Absent
@@ -129,3 +131,12 @@ def test_augmentation_shifts_all_phases_alike_and_never_mirrors():
         assert changed["A"].min() >= 0.0
         assert changed["A"].max() <= 1.0
         assert changed["A"].dtype == np.float32
+
+
+def test_the_spread_over_phases_is_of_the_fused_class_where_a_phase_prefers_another(tmp_path):
+    bundle = saved(tmp_path, toy_contents())
+    output = read(bundle, toy_rois("AV")).output
+    logits = np.array([[3.0, 0.0, 0.0], [0.0, 2.0, 0.0]])  # fused: class 0
+    output = replace(output, logits={**output.logits, "renal_r": logits})
+    expected = np.std(probabilities(logits, 1.0)[:, 0])
+    assert spread_over_phases(bundle, output, "renal_r") == pytest.approx(expected)

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from RenalCLIPCore.errors import BundleError, ConfigurationError, OutputError, WeightsMismatchError
-from RenalCLIPCore.models.bundle import Bundle, BundleContents, file_hash, verify, write_bundle
+from RenalCLIPCore.models.bundle import HEADS_FILE, Bundle, BundleContents, file_hash, verify, write_bundle
 from RenalCLIPCore.models.encoder import Precision, RenalEncoder
-from RenalCLIPCore.models.manifest import BundleManifest
+from RenalCLIPCore.models.manifest import MANIFEST_FILE, BundleManifest
 from Testing.Core.models.bundle_toys import DIMENSIONS, WIDTH, toy_contents, toy_manifest
 
 
@@ -253,3 +253,12 @@ def test_an_encoder_alone_is_a_bundle(tmp_path):
 def test_a_device_that_is_not_there_is_a_persons_mistake(original, device):
     with pytest.raises(ConfigurationError, match="device"):
         Bundle.load(original[0], device)
+
+
+def test_a_bundle_with_tasks_must_list_their_heads(tmp_path):
+    manifest = write_bundle(tmp_path / "b", toy_contents())
+    (tmp_path / "b" / HEADS_FILE).unlink()
+    files = {name: value for name, value in manifest.files.items() if name != HEADS_FILE}
+    (tmp_path / "b" / MANIFEST_FILE).write_text(manifest.model_copy(update={"files": files}).to_yaml())
+    with pytest.raises(BundleError, match="does not list"):
+        verify(tmp_path / "b")

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from RenalCLIPCore.errors import BundleError, InputError, WeightsMismatchError
 from RenalCLIPCore.models.encoder import parameter_count
-from RenalCLIPCore.models.multiphase import MultiphaseNetwork, phase_branch, read_imagenet, start_from_imagenet
+from RenalCLIPCore.models.multiphase import (
+    CrossAttention,
+    MultiphaseNetwork,
+    phase_branch,
+    read_imagenet,
+    start_from_imagenet,
+)
 from RenalCLIPCore.models.weights import save_tensors
 
 ONE_BRANCH = 11_170_240
@@ -132,3 +138,13 @@ def test_imagenet_weights_need_the_published_width(tmp_path):
     torch.save(imagenet_like(), tmp_path / "resnet18.pth")
     with pytest.raises(WeightsMismatchError, match="need width 64"):
         start_from_imagenet(network(), read_imagenet(tmp_path / "resnet18.pth"))
+
+
+def test_attention_averages_over_the_phases_that_are_there():
+    torch.manual_seed(0)
+    fusion = CrossAttention(16, 3, 0.0).eval()
+    torch.nn.init.zeros_(fusion.names)
+    features = torch.randn(1, 1, 16).expand(1, 3, 16)
+    one, every = torch.tensor([[True, False, False]]), torch.ones(1, 3, dtype=torch.bool)
+    with torch.no_grad():
+        torch.testing.assert_close(fusion(features, one), fusion(features, every))

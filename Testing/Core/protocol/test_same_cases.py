@@ -23,17 +23,17 @@ from Testing.Core.protocol import study_toys as toys
 COHORTS = ("north", "south", "west")
 
 
-def study(cohorts=("north",), cases=60, *, tasks=("malignancy", "aggressiveness", "rfs"), validation=False, fractions=None,
-          **settings):  # fmt: skip
+def study(
+    cohorts=("north",), cases=60, *, tasks=("malignancy", "aggressiveness", "rfs"), validation=False,
+    fractions=((1.0, (0,)),), **settings,
+):  # fmt: skip
     rows = {name: toys.cohort_rows(name, cases, k) for k, name in enumerate(cohorts)}
     if validation:
         rows[cohorts[0]] += toys.cohort_rows("valid", cases, 9, split="validation")
     made = [
         item
         for k, (name, part) in enumerate(rows.items())
-        for item in toys.predictions(
-            part, name, settings=("A",), tasks=tasks, seed=k, fractions=fractions or ((1.0, (0,)),)
-        )
+        for item in toys.predictions(part, name, settings=("A",), tasks=tasks, seed=k, fractions=fractions)
     ]
     return StudyData(rows, tuple(join_predictions(made, rows)), StudySettings(resamples=40, **settings))
 

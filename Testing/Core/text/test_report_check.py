@@ -108,3 +108,28 @@ def test_what_is_no_single_report_is_refused():
     with pytest.raises(ReportTooLongError):
         check_report("a" * 20_001, "", ())
     assert check_report("", "", ()) == ()
+
+
+@pytest.mark.parametrize(
+    ("true", "told", "verdict"),
+    [
+        (100.0, 108, "supported"),
+        (100.0, 112, "contradicted"),
+        (20.0, 23, "supported"),
+        (20.0, 24, "contradicted"),
+    ],
+)
+def test_a_size_may_differ_by_a_tenth_and_by_three_millimetres_at_least(true, told, verdict):
+    assert verdicts(f"A {told} mm mass in the left kidney.", CheckedLesion("L1", "left", (true,))) == [verdict]
+
+
+@pytest.mark.parametrize(("told", "verdict"), [("8a", "supported"), ("8", "supported"), ("8p", "contradicted")])
+def test_the_suffix_of_a_score_counts_where_it_is_told(told, verdict):
+    lesion = CheckedLesion("L1", "left", (53.0,), scores=("8a",))
+    text = f"1. Left renal mass, R.E.N.A.L. nephrometry score {told}."
+    assert verdicts("", lesion, impression=text) == [verdict]
+
+
+def test_a_kidney_with_a_lesion_of_unknown_size_is_not_empty():
+    (check,) = check_report("No mass is seen in the left kidney.", "", (CheckedLesion("L1", "left"),))
+    assert check.verdict == "contradicted"

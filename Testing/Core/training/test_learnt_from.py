@@ -15,6 +15,8 @@ from RenalCLIPCore.training.fine_tuning import read_result
 from RenalCLIPCore.training.finished_run import open_bundle, open_run
 from RenalCLIPCore.training.learnt_from import LEARNT_FROM_FILE, NOTHING, LearntFrom, joined_terms, learnt_from
 from Testing.Core.cohort.cohort_toys import SPEC, toy_rows
+from Testing.Core.inference.reading_toys import saved
+from Testing.Core.models.bundle_toys import toy_contents
 from Testing.Core.training.test_pretraining_commands import SMALL, STAGES, described
 
 IMAGES, WORDS = "Masks of others.", "Words of others."
@@ -145,3 +147,8 @@ def test_a_damaged_record_is_refused(tmp_path):
     (tmp_path / LEARNT_FROM_FILE).write_text('{"licence": "A"}')
     with pytest.raises(TrainingError, match="is damaged"):
         learnt_from(tmp_path)
+
+
+def test_the_project_s_own_licence_is_nobody_else_s_terms(tmp_path):
+    saved(tmp_path, toy_contents())
+    assert learnt_from(tmp_path / "bundle") == NOTHING

@@ -1,5 +1,7 @@
 """Losses equal hand-worked cases and lifelines; missing targets do not count."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from RenalCLIPCore.cohort.table import CohortRow
 from RenalCLIPCore.training.calibration import fit_temperature, says_nothing
 from RenalCLIPCore.training.learnt import task_entry
-from RenalCLIPCore.training.losses import class_weights, classification_loss, cox_loss
+from RenalCLIPCore.training.losses import class_weights, classification_loss, contrastive_loss, cox_loss
 from RenalCLIPCore.training.prediction import Predictions
 
 LOG2, LOG3 = np.log(2), np.log(3)
@@ -130,3 +132,20 @@ def test_a_task_whose_classes_are_not_told_apart_says_so_in_its_entry(sign, said
     found = Predictions(tuple(row.case_id for row in rows), ("A",) * 40, np.zeros((40, 1)), {"malignancy": logits})
     source = task_entry("malignancy", 0, found, rows).temperature_source
     assert ("whose classes they do not tell apart" in source) == said
+
+
+def test_the_loss_is_the_mean_of_both_directions():
+    first, second = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    rows = (math.log(1 + math.exp(3 * 0.6 - 3)) + math.log(1 + math.exp(0 - 3 * 0.8))) / 2
+    columns = (math.log(1 + math.exp(0 - 3)) + math.log(1 + math.exp(3 * 0.6 - 3 * 0.8))) / 2
+    assert float(contrastive_loss(first, second, 3.0)) == pytest.approx((rows + columns) / 2, abs=1e-6)
+
+
+def test_the_loss_keeps_its_digits_under_mixed_precision():
+    first, second = (
+        torch.nn.functional.normalize(torch.randn(8, 16, generator=torch.Generator().manual_seed(s))) for s in (0, 1)
+    )
+    logits, own = 100 * first.double() @ second.double().T, torch.arange(8)
+    exact = sum(float(torch.nn.functional.cross_entropy(one, own)) for one in (logits, logits.T)) / 2
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert float(contrastive_loss(first, second, 100.0)) == pytest.approx(exact, abs=1e-4)
