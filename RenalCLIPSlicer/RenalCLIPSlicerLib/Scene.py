@@ -102,13 +102,16 @@ class Scene:
         """Write the case's segmentation as a label map on the grid on which the worker has the reference.
 
         Raises:
-            ValueError: There is no segmentation to use.
+            ValueError: There is no segmentation to use, or none that can be brought onto that grid.
         """
         reference = self.reference()
         if reference is None:
             raise ValueError("The volumes of this case are no longer in the scene; open the study again.")
         path = os.path.join(self.folder, "masks.nrrd")
         if not isWrittenHardened(reference):
+            transform = reference.GetParentTransformNode()
+            if transform is not None and not transform.IsTransformToWorldLinear():
+                raise ValueError("A transform bends the volumes; press Use these phases to take them as they lie now.")
             return self.masks.write(reference, path)
         with hardened(reference) as volume:
             return self.masks.write(volume, path)

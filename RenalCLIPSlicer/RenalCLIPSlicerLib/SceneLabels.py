@@ -12,6 +12,7 @@ import vtk
 LABEL_TAG = "RenalCLIP.Label"
 TERMINOLOGY = "Segmentation category and type - 3D Slicer General Anatomy list"
 ANATOMY = "Anatomic codes - DICOM master list"
+MOST_NAMES = 6  # software for the whole body makes a hundred segments
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,16 @@ def labelWords(node: Any) -> str:
     """What a segmentation's segments are taken as, and which are left out; for a person."""
     segmentation, found = node.GetSegmentation(), labelled(node)
     names = {
-        label: ", ".join(segmentation.GetSegment(segment).GetName() for segment in segments)
+        label: _few([segmentation.GetSegment(segment).GetName() for segment in segments])
         for label, segments in found.items()
     }
     taken = [f"{label.name}: {names[label.name]}" for label in LABELS if label.name in names]
     return "; ".join([*taken, f"left out: {names['']}"] if "" in names else taken)
+
+
+def _few(names: list[str]) -> str:
+    rest = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _labelOf(segment: Any) -> str:

@@ -110,13 +110,8 @@ class SceneMasks:
                 f"The segmentation {node.GetName()} has no segment that is named or coded as a kidney"
                 f"{f' ({words})' if words else ''}; name its segments kidney, tumour and cyst."
             )
-        total = np.zeros(slicer.util.arrayFromVolume(reference).shape, dtype=np.uint8)
         with hardenedSegmentation(node) as placed:
-            for label in LABELS:  # lesions are painted over the kidney
-                for segment in found.get(label.name, ()):
-                    array = slicer.util.arrayFromSegmentBinaryLabelmap(placed, segment, reference)
-                    if array is not None:
-                        total[array > 0] = label.value
+            total = _painted(placed, found, reference)
         labelmap = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "RenalCLIP labels")
         try:
             slicer.util.updateVolumeFromArray(labelmap, total)
@@ -148,6 +143,17 @@ class SceneMasks:
         for number in range(segmentation.GetNumberOfSegments()):
             if segmentation.GetNthSegment(number).GetName() == "kidney":
                 display.SetSegmentOpacity3D(segmentation.GetNthSegmentID(number), 0.35)
+
+
+def _painted(node: Any, found: dict[str, list[str]], reference: Any) -> Any:
+    """The label map's voxels."""
+    total = np.zeros(slicer.util.arrayFromVolume(reference).shape, dtype=np.uint8)
+    for label in LABELS:  # lesions are painted over the kidney
+        for segment in found.get(label.name, ()):
+            array = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment, reference)
+            if array is not None:
+                total[array > 0] = label.value
+    return total
 
 
 def _cropToLabels(labelmap: Any) -> list[int]:

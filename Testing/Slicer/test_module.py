@@ -765,6 +765,33 @@ def test_masks_drawn_on_moved_volumes_lie_where_the_volumes_are_written(driver, 
     assert places[0] == pytest.approx(places[1], abs=1.0), "the segmentation itself was not moved"
 
 
+def test_masks_under_a_transform_that_bends_lie_where_the_volumes_are_written(driver, read):
+    import slicer
+    import vtk
+
+    scene = read.parts.scene
+    corners = np.array(np.meshgrid([-150, 150], [-150, 150], [-150, 150])).reshape(3, -1).T.astype(float)
+    before, after = vtk.vtkPoints(), vtk.vtkPoints()
+    for corner in [*corners, np.zeros(3)]:
+        before.InsertNextPoint(corner)
+        after.InsertNextPoint(corner + (0 if corner.any() else 9))
+    bend = vtk.vtkThinPlateSplineTransform()
+    bend.SetSourceLandmarks(before)
+    bend.SetTargetLandmarks(after)
+    bend.SetBasisToR()
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "bent")
+    transform.SetAndObserveTransformToParent(bend)
+    for node in (*scene.phaseNodes().values(), scene.parameters.masks):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    with pytest.raises(ValueError, match="Use these phases"):
+        scene.masksFile()
+    phases = scene.phaseFiles()
+    masks, phase = (read_volume(Path(name)) for name in (scene.masksFile(), phases["A"]))
+    assert masks.geometry.size == phase.geometry.size
+    assert masks.geometry.lps((5, 6, 7)) == pytest.approx(phase.geometry.lps((5, 6, 7)), abs=1e-3)
+    assert set(np.unique(masks.array)) >= {1, 2}
+
+
 def test_masks_of_an_opened_study_keep_its_frame_when_its_volumes_are_moved(driver, read, files):
     scene = read.parts.scene
     movedBy(40, *scene.phaseNodes().values(), scene.parameters.masks)
@@ -863,6 +890,10 @@ def test_a_chosen_segmentation_says_what_its_segments_are_taken_as(driver, opene
     ui.masksSelector.setCurrentNode(segmentationOf("Total", "kidney_left", "kidney_right", "adrenal_gland_left"))
     calm(driver, opened)
     assert "kidney: kidney_left, kidney_right; left out: adrenal_gland_left" in str(ui.masksLabel.text)
+    organs = [f"organ{chr(number)}" for number in range(ord("a"), ord("z"))]
+    ui.masksSelector.setCurrentNode(segmentationOf("Body", *organs))
+    calm(driver, opened)
+    assert "organf and 19 more" in str(ui.masksLabel.text)
     ui.masksSelector.setCurrentNode(segmentationOf("Odd", "Segment_1"))
     ui.useMasksButton.click()
     calm(driver, opened)
