@@ -1,9 +1,13 @@
-"""Calibration of logits by one temperature (Guo et al. 2017)."""
+"""Calibration of logits: natural class frequencies (Saerens et al. 2002), then one temperature (Guo et al. 2017)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import nn
 
 from ..errors import UndefinedMeasureError
 
@@ -39,3 +43,28 @@ def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     found = minimize_scalar(loss, bounds=np.log(_BOUNDS), method="bounded", options={"xatol": 1e-6})
     # one is always among the candidates: calibration must not raise the loss
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+
+
+def prior_shift(labels: npt.ArrayLike, weights: npt.ArrayLike, classes: int) -> tuple[float, ...]:
+    """What logits lack that were learnt from reweighted classes: log of each class's natural over its learnt share.
+
+    Args:
+        labels: (n,) class of each training case; negative ones are unknown and left out.
+        weights: (n,) how much each case counted: the sampler's weight times the loss's.
+        classes: Number of classes. One without a case, or without weight, is not shifted.
+    """
+    truth, counted = np.asarray(labels, dtype=int), np.asarray(weights, dtype=float)
+    known = truth >= 0
+    natural = np.bincount(truth[known], minlength=classes).astype(float)
+    learnt = np.bincount(truth[known], counted[known], minlength=classes)
+    both = (natural > 0) & (learnt > 0)
+    shift = np.zeros(classes)
+    shift[both] = np.log(natural[both] / natural.sum()) - np.log(learnt[both] / learnt.sum())
+    return tuple(float(value) for value in shift)
+
+
+def add_to_logits(head: nn.Module, shift: Sequence[float]) -> None:
+    """Add to the bias of the last linear layer of a head, which then is in half precision as a bundle has it."""
+    last = [layer for layer in head.modules() if isinstance(layer, nn.Linear)][-1]
+    with torch.no_grad():
+        last.bias.copy_((last.bias + torch.tensor(shift)).half().float())

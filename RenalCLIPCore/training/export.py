@@ -28,7 +28,7 @@ from .learnt import Learnt, embeddings, facts, predict_rows, round_to_half, stor
 from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE
-from .tasks import MultitaskModel
+from .tasks import MultitaskModel, restore_priors
 
 _AT_ONCE = 64  # alignment learns from batches that are too large to be read at once
 
@@ -194,6 +194,7 @@ def best_model(run: Path, configuration: SupervisedStage, cohort: LearningCohort
     model = MultitaskModel(configuration)
     model.load_state_dict(best_content(run, configuration.digest, cohort)["model"])
     round_to_half(model)
+    restore_priors(model, configuration, cohort.training)
     return model.eval()
 
 

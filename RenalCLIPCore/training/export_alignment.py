@@ -30,7 +30,7 @@ from .learnt import Learnt, embeddings, facts, round_to_half, stored
 from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE
-from .tasks import MultitaskModel
+from .tasks import MultitaskModel, restore_priors
 from .text_stages import folder_hash
 
 
@@ -226,4 +226,5 @@ def _on_frozen(
     buffers = {name: value for name, value in model.state_dict().items() if name in content["model"]}
     load_trained_state(model, {**buffers, **state})
     round_to_half(model)
+    restore_priors(model, configuration, cohort.training)
     return model.eval()

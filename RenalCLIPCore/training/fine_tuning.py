@@ -25,6 +25,7 @@ from ..models.manifest import Preprocessing, Risk, Task
 from ..output import write_text
 from ..progress import Progress, span
 from . import checkpoints, distribution
+from .calibration import add_to_logits
 from .distribution import ALONE, Ranks
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
 from .learnt import predict_rows, risk_of, round_to_half, task_entry
@@ -33,7 +34,7 @@ from .loop import BEST_FILE, RunResult, Trainer
 from .multitask import supervised_data
 from .prediction import Predictions
 from .starting_weights import starting_encoder
-from .tasks import MultitaskModel, MultitaskTask, score_rows, survival_rows
+from .tasks import MultitaskModel, MultitaskTask, prior_shifts, score_rows, survival_rows
 
 RESULT_FILE = "result.json"
 ENCODER_FILE = "encoder.pt"
@@ -55,6 +56,7 @@ class FineTuned(BaseModel):
         task: With its calibration.
         risk: Risk groups of the training cases (survival).
         licence: Terms of others under which the training images, or the weights that the run began with, are; or empty.
+        prior_shift: Added to the head's logits, as the classes were balanced in training; or empty.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +72,7 @@ class FineTuned(BaseModel):
     task: Task
     risk: Risk | None = None
     licence: str = ""
+    prior_shift: tuple[float, ...] = ()
 
 
 def fine_tune(
@@ -173,8 +176,9 @@ def _finish(
     progress: Progress | None,
 ) -> None:
     """Calibrate the best weights, rounded as a bundle has them, and write the result."""
-    model, content = best_task_model(result.folder, configuration)
     task = configuration.task
+    shift = prior_shifts(configuration, part.training).get(task, ())
+    model, content = best_task_model(result.folder, configuration, shift)
 
     def predicted(rows: Sequence[CohortRow], half: int) -> Predictions:
         one_phase = configuration.phases == "arterial-else-venous"
@@ -191,12 +195,20 @@ def _finish(
         preprocessing=Preprocessing(**vars(store.spec)),
         task=task_entry(task, configuration.heads.hidden, predicted(part.validation, 0), part.validation),
         risk=risk_of(predicted(part.training, 1), part.training) if task == SURVIVAL_TASK else None,
+        prior_shift=shift,
     )
     write_text(result.folder / RESULT_FILE, found.model_dump_json(indent=1))
 
 
-def best_task_model(run: Path, configuration: SupervisedStage) -> tuple[MultitaskModel, dict[str, Any]]:
+def best_task_model(
+    run: Path, configuration: SupervisedStage, shift: Sequence[float] | None = None
+) -> tuple[MultitaskModel, dict[str, Any]]:
     """The best model of a run, rounded to half precision, in evaluation mode; and the content of its checkpoint.
+
+    Args:
+        run: Its folder.
+        configuration: Its configuration.
+        shift: Added to the logits of a fine-tuned task; None for what the finished run says.
 
     Raises:
         TrainingError: The run has no finished checkpoint, is of another configuration, or its frozen encoder is not
@@ -212,6 +224,10 @@ def best_task_model(run: Path, configuration: SupervisedStage) -> tuple[Multitas
         model.encoder.load_state_dict(checkpoints.load(run / ENCODER_FILE)["encoder"])
     checkpoints.load_trained_state(model, content["model"])
     round_to_half(model)
+    if isinstance(configuration, FineTuningStage):
+        shift = read_result(run).prior_shift if shift is None else shift
+        if shift:
+            add_to_logits(model.heads[configuration.task], shift)
     return model.eval(), content
 
 

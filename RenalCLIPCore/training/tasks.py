@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..cohort.dataset import MISSING, Batch
+from ..cohort.dataset import MISSING, Batch, balanced_weights
 from ..cohort.table import DESCRIPTOR_CLASSES, EVERY_TASK_CLASSES, LABEL_CLASSES, CohortRow
 from ..errors import CohortError, UndefinedMeasureError
 from ..evaluation.classification import macro_auroc
@@ -18,6 +18,7 @@ from ..evaluation.survival import concordance
 from ..models.comparison import ComparisonEncoder
 from ..models.encoder import RenalEncoder
 from ..models.heads import AttributeHead, ClassificationHead, SurvivalHead
+from .calibration import add_to_logits, prior_shift
 from .distribution import gather, share_of
 from .fine_tuning_stages import CENTRE_DENSITY, SURVIVAL_TASK, FineTuningStage, SupervisedStage
 from .loop import Step, Validation
@@ -72,6 +73,27 @@ def _new_encoder(configuration: SupervisedStage, generator: torch.Generator) -> 
     if network == "renalclip":
         return RenalEncoder(configuration.encoder.width, 0, generator)
     return ComparisonEncoder(network, generator)
+
+
+def prior_shifts(configuration: SupervisedStage, training: Sequence[CohortRow]) -> dict[str, tuple[float, ...]]:
+    """Per task, what sampling and loss weights took from the logits (see ``prior_shift``); empty without either."""
+    if not (configuration.balance or configuration.class_weights):
+        return {}
+    sampled = np.array(balanced_weights(training, configuration.balance) if configuration.balance else 1.0)
+    found = {}
+    for task in configuration.tasks:
+        if task != SURVIVAL_TASK:
+            labels = np.array([row.labels.get(task, MISSING) for row in training])
+            classes = len(EVERY_TASK_CLASSES[task])
+            in_loss = _weights(task, training).double().numpy() if configuration.class_weights else np.ones(classes)
+            found[task] = prior_shift(labels, sampled * in_loss[np.maximum(labels, 0)], classes)
+    return found
+
+
+def restore_priors(model: MultitaskModel, configuration: SupervisedStage, training: Sequence[CohortRow]) -> None:
+    """Bring the heads of a trained model back to the natural frequencies of the classes."""
+    for task, shift in prior_shifts(configuration, training).items():
+        add_to_logits(model.heads[task], shift)
 
 
 class MultitaskTask:

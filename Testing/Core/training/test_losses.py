@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from RenalCLIPCore.cohort.table import CohortRow
-from RenalCLIPCore.training.calibration import fit_temperature, says_nothing
+from RenalCLIPCore.training.calibration import add_to_logits, fit_temperature, prior_shift, says_nothing
 from RenalCLIPCore.training.learnt import task_entry
 from RenalCLIPCore.training.losses import class_weights, classification_loss, contrastive_loss, cox_loss
-from RenalCLIPCore.training.prediction import Predictions
+from RenalCLIPCore.training.prediction import Predictions, softmax
 
 LOG2, LOG3 = np.log(2), np.log(3)
 
@@ -149,3 +149,30 @@ def test_the_loss_keeps_its_digits_under_mixed_precision():
     exact = sum(float(torch.nn.functional.cross_entropy(one, own)) for one in (logits, logits.T)) / 2
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert float(contrastive_loss(first, second, 100.0)) == pytest.approx(exact, abs=1e-4)
+
+
+def test_the_shift_is_the_log_of_natural_over_learnt_shares():
+    labels = [0, 0, 0, 1, -1]
+    assert prior_shift(labels, [1, 1, 1, 3, 5], 2) == pytest.approx((math.log(0.75 / 0.5), math.log(0.25 / 0.5)))
+    assert prior_shift(labels, np.ones(5), 2) == pytest.approx((0, 0))
+    assert prior_shift([0, 0], [1, 1], 3) == (0.0, 0.0, 0.0)  # a class that does not occur stays as it is
+
+
+def test_logits_learnt_from_balanced_classes_are_calibrated_at_the_natural_frequency():
+    g = np.random.default_rng(4)
+    labels = (g.uniform(size=4000) < 0.18).astype(int)
+    evidence = g.normal(1.2 * (2 * labels - 1), 1.0)  # log likelihood ratio 2.4 x
+    balanced = np.stack([np.zeros(4000), 2.4 * evidence], axis=1)
+    weights = np.where(labels == 1, 1 / labels.mean(), 1 / (1 - labels.mean()))
+    head = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    with torch.no_grad():
+        head[0].weight.copy_(torch.eye(2))
+        head[0].bias.zero_()
+    add_to_logits(head, prior_shift(labels, weights, 2))
+    shifted = head(torch.tensor(balanced, dtype=torch.float32)).detach().double().numpy()
+    temperature = fit_temperature(shifted, labels)
+    risk = softmax(shifted, temperature)[:, 1]
+    assert temperature == pytest.approx(1.0, abs=0.1)
+    assert risk.mean() == pytest.approx(labels.mean(), abs=0.01)
+    plain = softmax(balanced, fit_temperature(balanced, labels))[:, 1]
+    assert abs(plain.mean() - labels.mean()) > 0.05  # one temperature alone cannot do it
