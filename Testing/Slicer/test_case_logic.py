@@ -462,3 +462,41 @@ def test_a_request_that_fails_at_once_because_the_worker_is_gone_ends_the_work(c
     case.openFolder(study)
     assert not case.busy
     assert case.message[0] == "error"
+
+
+def test_an_undone_centre_is_not_accepted(read, worker):
+    read.centres.move((-50.0, 20.0, -30.0))
+    worker.answer("review.update", lesionAt("L1", -50))
+    read.centres.accept()
+    read.centres.undo()
+    assert not read.centres.history.accepted
+
+
+def test_what_was_noted_on_one_kidney_is_not_kept_for_the_other(read, worker):
+    read.notes.decide("malignancy", "accepted")
+    first = review().lesions[0]
+    other = replace(first, side="left" if first.side == "right" else "right")
+    worker.automatic["review"] = encode(replace(review(), lesions=(other,)))
+    read.segment()
+    assert read.state.verdicts == {}
+
+
+def test_a_moved_lesions_parts_are_computed_anew_before_it_is_saved(read, worker):
+    worker.automatic["review.save"] = {"files": ["/out/review.json"]}
+    read.save("/out")
+    read.centres.move((-50.0, 20.0, -30.0))
+    worker.answer("review.update", lesionAt("L1", -50))
+    before = len(worker.sent)
+    read.save("/out")
+    asked = [item.method for item in worker.sent[before:] if item.params.get("lesion_id") == "L1"]
+    assert asked == ["explain", "uncertainty", "measure"]
+
+
+def test_a_cancel_that_comes_too_late_for_one_step_stops_before_the_next(case, worker, study):
+    del worker.automatic["bundle.load"]
+    case.openFolder(study)
+    case.cancel()
+    worker.answer("bundle.load", {"name": "toy", "version": "1", "intended_use": "Research only."})
+    assert "study.open" not in worker.methods()
+    assert not case.busy
+    assert "cancelled" in case.message[1]

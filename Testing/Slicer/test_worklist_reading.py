@@ -378,3 +378,12 @@ def test_words_say_what_is_withheld_and_what_a_row_needs():
     )
     assert remarks(row(1, opens="9999")) == "opens after its first reading"
     assert encode(review()) != {}
+
+
+def test_time_spent_while_a_change_is_on_its_way_goes_with_the_next_one(opened, worker):
+    opened.spend(1.5)
+    opened.change(flagged=True)
+    opened.spend(1.25)
+    worker.answer("worklist.save", saved(1, opened.draft.reading))
+    opened.change(comment="small")
+    assert [item["seconds"] for item in sent(worker, "worklist.save")] == [1.5, 1.25]
