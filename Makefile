@@ -6,7 +6,7 @@
 # make fuzz   mutants of every kind of input, 1,200 by default; SEED=N draws others, failing ones lie in runs/fuzz
 # make bench  speed, as ratios taken in one run
 # make bundle train the demo bundle anew (about four hours on two cores)
-# make ladder the pre-training ladder on phantoms, with its ablations (about an hour on two cores)
+# make ladder the pre-training ladder on phantoms (about 40 minutes on two cores), with its ablations (30 more)
 #
 # Everything is installed into .venv at the first call. PYTHON chooses the interpreter (3.11 to 3.13);
 # JOBS the number of test processes; TORCH_INDEX=URL adds a package index, for instance PyTorch's with CPU builds.
