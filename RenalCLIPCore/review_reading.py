@@ -21,6 +21,7 @@ from .review import (
     LesionReview,
     MeasuredComponent,
     Point,
+    Predicted,
     Uncertainty,
 )
 
@@ -172,6 +173,7 @@ def lesion_checks(lesion: LesionReview) -> list[str]:
     found += [words for words in agreement_words(lesion) if " disagree " in words]
     found += predecessor_notes(lesion)
     if reading:
+        found += _benign_yet_aggressive(reading)
         found += _near_threshold(reading.malignancy, reading.uncertainty)
         found += _near_threshold(reading.aggressiveness, reading.uncertainty)
     return found
@@ -250,6 +252,19 @@ def _beyond_the_lesion(lesion: LesionReview) -> list[str]:
     if away <= diameter / 2:
         return []
     return [f"The centre was put {away:.0f} mm from the proposed one, further than the lesion reaches."]
+
+
+def _benign_yet_aggressive(reading: Predicted) -> list[str]:
+    """Aggressive means malignant of high grade, but each probability has a threshold of its own."""
+    benign, aggressive = present(reading.malignancy), present(reading.aggressiveness)
+    if benign is None or aggressive is None:
+        return []
+    if verdict(benign) == benign.positive or verdict(aggressive) != aggressive.positive:
+        return []
+    return [
+        f"Read as {verdict(benign)} and yet as {verdict(aggressive)}, which malignant lesions alone can be: the two "
+        "probabilities contradict each other. The recurrence risk holds for malignant lesions."
+    ]
 
 
 def _near_threshold(part: BinaryPrediction | Absent, uncertainty: Uncertainty | Absent) -> list[str]:

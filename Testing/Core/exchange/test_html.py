@@ -287,6 +287,20 @@ def test_what_should_be_checked_first_is_named():
         assert words in page, words
 
 
+@pytest.mark.parametrize(
+    ("malignant", "aggressive", "told"), [(0.65, 0.41, True), (0.8, 0.41, False), (0.65, 0.3, False)]
+)
+def test_benign_and_yet_aggressive_is_named_as_a_contradiction(malignant, aggressive, told):
+    lesion = full_lesion()
+    reading = lesion.predicted
+    parts = {
+        "malignancy": replace(reading.malignancy, probability=malignant, threshold=0.73),
+        "aggressiveness": replace(reading.aggressiveness, probability=aggressive, threshold=0.35),
+    }
+    words = " ".join(lesion_checks(replace(lesion, predicted=replace(reading, **parts))))
+    assert ("Read as benign and yet as aggressive" in words) == told
+
+
 def test_a_page_of_a_bundle_trained_on_patients_does_not_speak_of_phantoms():
     review = full_review()
     source = replace(review.provenance, trained_on="400 patients of three hospitals", intended_use="Research only.")
