@@ -109,11 +109,13 @@ def conclusion(lesions: Sequence[LesionReview]) -> str:
     if not isinstance(predicted, Absent):
         if not isinstance(predicted.total, Absent):
             parts.append(f"predicted R.E.N.A.L. {predicted.total.text} ({predicted.total.complexity} complexity)")
+        held = ""
         if not isinstance(predicted.malignancy, Absent):
+            held = "" if verdict(predicted.malignancy) == predicted.malignancy.positive else " if malignant"
             likely = f"probability of malignancy {100 * predicted.malignancy.probability:.0f} %"
             parts.append(f"{likely}, read as {verdict(predicted.malignancy)}")
         if not isinstance(predicted.recurrence, Absent):
-            parts.append(f"{predicted.recurrence.group} recurrence-risk group")
+            parts.append(f"{predicted.recurrence.group} recurrence-risk group{held}")
     more = len(lesions) - 1
     parts += [f"{more} further lesion{'s' if more > 1 else ''}"] if more else []
     return "; ".join(parts) + "."

@@ -14,6 +14,7 @@ def test_the_line_gives_the_probability_and_the_side_of_the_threshold(threshold,
     prediction = replace(lesion.predicted.malignancy, probability=0.65, threshold=threshold)
     line = conclusion((replace(lesion, predicted=replace(lesion.predicted, malignancy=prediction)),))
     assert f"probability of malignancy 65 %, read as {read}" in line
+    assert ("recurrence-risk group if malignant" in line) == (read == "benign")
 
 
 def test_without_a_lesion_the_line_says_so():
