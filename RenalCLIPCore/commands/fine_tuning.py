@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .evaluation import tell
 from .learning import (
     add_cohort,
     add_models,
@@ -194,6 +195,7 @@ class EvaluatePredict:
         from ..cohort.roi_store import RoiStore
         from ..cohort.table import read_cohort
         from ..errors import CohortError, OutputError
+        from ..protocol.held_out import met_again
         from ..protocol.phase_sets import PhaseOutputs, fused_predictions
         from ..protocol.predictions import Prediction, write_predictions
         from ..training.finished_run import open_bundle, open_run
@@ -210,6 +212,8 @@ class EvaluatePredict:
         for table, rois in zip(self.cohort, self.rois, strict=True):
             rows = [row for row in read_cohort(table) if row.split in self.split]
             cases += len(rows)
+            for split in self.split:
+                tell(met_again({reader.name: reader.groups for reader in readers}, {table.parent.name: rows}, split))
             for reader in readers if rows else ():
                 with progress_bar("reading cases") as progress:
                     read = reader.read(rows, RoiStore(rois), progress)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .evaluation import tell
 from .learning import add_configuration, add_models, add_predictions, add_workers, configuration_of, progress_bar
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ class EvaluateMultiphase:
         from ..cohort.slice_store import SliceStore
         from ..cohort.table import read_cohort
         from ..errors import CohortError, OutputError
+        from ..protocol.held_out import met_again
         from ..protocol.predictions import write_predictions
         from ..training.multiphase_reading import ALL, bundle_readers, run_reader
         from ..training.multiphase_stage import phase_letters
@@ -196,6 +198,8 @@ class EvaluateMultiphase:
         found: list[Prediction] = []
         for table, slices in zip(self.cohort, self.slices, strict=True):
             rows = [row for row in read_cohort(table) if row.split in self.split]
+            for split in self.split:
+                tell(met_again({reader.name: reader.groups for reader in readers}, {table.parent.name: rows}, split))
             for reader in readers if rows else ():
                 with progress_bar("reading cases") as progress:
                     read = reader.read(rows, SliceStore(slices), sets, progress)

@@ -6,6 +6,7 @@ torch and nnunetv2 are imported inside the functions.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import shutil
@@ -39,12 +40,19 @@ def check_cases(cases: Sequence[TrainingCase]) -> None:
         raise CohortError("Two training cases have the same name; names must be unique.")
 
 
+def _stamp(path: Path) -> str:
+    """Digest of a file's place, size and time of change: another one under the same name has another."""
+    found = path.stat()
+    return hashlib.sha256(f"{path.absolute()} {found.st_size} {found.st_mtime_ns}".encode()).hexdigest()[:16]
+
+
 def claim_work_folder(
     work: Path, cases: Sequence[TrainingCase], options: TrainingOptions, start_from: Path | None
 ) -> None:
     """Make the work folder this training's, or see that it already is."""
     plan = {name: value for name, value in vars(options).items() if name not in ("threads", "workers", "device")}
-    state = json.dumps({"cases": sorted(c.case_id for c in cases), "from": str(start_from), **plan}, indent=1)
+    known = sorted((case.case_id, case.group, _stamp(case.image), _stamp(case.labels)) for case in cases)
+    state = json.dumps({"cases": known, "from": str(start_from), **plan}, indent=1)
     file = work / _STATE
     if file.is_file():
         if file.read_text(encoding="utf-8") != state:

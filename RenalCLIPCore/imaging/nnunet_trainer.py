@@ -23,6 +23,7 @@ from .nnunet_model import network_weights, read_checkpoint
 from .nnunet_options import TrainingOptions
 
 _BLOCKS = (2,) * 14
+_SEED_STEP = 7919  # between the seeds of epochs, so that neighbouring --seed values share none
 
 
 class RenalPlanner(ExperimentPlanner):  # type: ignore[misc]
@@ -170,6 +171,10 @@ class RenalTrainer(nnUNetTrainer):  # type: ignore[misc]
         if self.grad_scaler is not None and content["grad_scaler_state"] is not None:
             self.grad_scaler.load_state_dict(content["grad_scaler_state"])
         self.current_epoch = int(content["current_epoch"])
+        # what is drawn from here on is not what was drawn from the start on
+        seed = self.options.seed + _SEED_STEP * self.current_epoch
+        np.random.seed(seed % 2**32)  # noqa: NPY002 - nnU-Net's augmentation uses the legacy generator
+        torch.manual_seed(seed)
         self.logger.load_checkpoint(content["logging"])
         self._best_ema = content["_best_ema"]
 

@@ -146,7 +146,7 @@ def read_study(folder: Path) -> Study:
         notes = tuple(str(note) for note in document.get("notes", ()))
         identifiers = document.get("identifiers")
         study_id = str(document["study_id"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{STUDY_FILE} is malformed ({type(error).__name__}); import the images again.") from error
     if identifiers is not None and not isinstance(identifiers, dict):
         raise InputError(f"{STUDY_FILE} is malformed (identifiers); import the images again.")

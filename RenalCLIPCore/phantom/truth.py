@@ -122,7 +122,7 @@ def read_truth(path: Path) -> PhantomTruth:
         if document["version"] != TRUTH_VERSION:
             raise InputError(f"{path.name} has version {document['version']!r}; this program reads {TRUTH_VERSION}.")
         return _decode(document)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path.name} is no readable phantom truth.") from error
 
 

@@ -1,4 +1,4 @@
-"""Calibration of logits: natural class frequencies (Saerens et al. 2002), then one temperature (Guo et al. 2017)."""
+"""Calibration of logits by one temperature (Guo et al. 2017) and the classes' frequencies (Saerens et al. 2002)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ def says_nothing(temperature: float) -> bool:
     return temperature > 0.99 * _BOUNDS[1]
 
 
-def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """The temperature in [0.05, 20] that minimises the negative log likelihood of ``softmax(logits / temperature)``.
+def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike, shift: Sequence[float] = ()) -> float:
+    """The temperature in [0.05, 20] that minimises the negative log likelihood of ``softmax(logits / t + shift)``.
 
     Args:
         logits: (n, K).
         labels: (n,) class.
+        shift: (K,) of :func:`prior_shift`; empty for none.
 
     Raises:
         UndefinedMeasureError: There is no sample.
@@ -35,10 +36,10 @@ def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     values, truth = np.asarray(logits, dtype=float), np.asarray(labels, dtype=int)
     if not len(truth):
         raise UndefinedMeasureError("A temperature needs at least one labelled validation case.")
-    rows = np.arange(len(truth))
+    rows, prior = np.arange(len(truth)), np.array(shift or 0.0)
 
     def loss(log_temperature: float) -> float:
-        return float(-log_softmax(values / np.exp(log_temperature), axis=1)[rows, truth].mean())
+        return float(-log_softmax(values / np.exp(log_temperature) + prior, axis=1)[rows, truth].mean())
 
     found = minimize_scalar(loss, bounds=np.log(_BOUNDS), method="bounded", options={"xatol": 1e-6})
     # one is always among the candidates: calibration must not raise the loss
@@ -63,8 +64,13 @@ def prior_shift(labels: npt.ArrayLike, weights: npt.ArrayLike, classes: int) -> 
     return tuple(float(value) for value in shift)
 
 
-def add_to_logits(head: nn.Module, shift: Sequence[float]) -> None:
+def before_temperature(shift: Sequence[float], temperature: float) -> tuple[float, ...]:
+    """What to add to logits that are divided by the temperature afterwards."""
+    return tuple(temperature * value for value in shift)
+
+
+def add_to_logits(head: nn.Module, values: Sequence[float]) -> None:
     """Add to the bias of the last linear layer of a head, which then is in half precision as a bundle has it."""
     last = [layer for layer in head.modules() if isinstance(layer, nn.Linear)][-1]
     with torch.no_grad():
-        last.bias.copy_((last.bias + torch.tensor(shift)).half().float())
+        last.bias.copy_((last.bias + torch.tensor(values)).half().float())

@@ -91,14 +91,14 @@ def _frozen(model: nn.Module) -> set[str]:
 
 
 def random_states() -> dict[str, Any]:
-    """The states of all global generators: Python, NumPy, torch, and CUDA where there is one."""
+    """The states of all global generators: Python, NumPy, torch, and this process's CUDA device where there is one."""
     name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     version, internal, following = random.getstate()
     return {
         "python": [version, list(internal), following],
         "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss],
         "torch": torch.get_rng_state(),
-        "cuda": list(torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
     }
 
 
@@ -110,7 +110,7 @@ def restore_random_states(states: dict[str, Any]) -> None:
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
     torch.set_rng_state(states["torch"])
     if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"])
+        torch.cuda.set_rng_state(states["cuda"][0])
 
 
 def _steps(folder: Path) -> list[Path]:

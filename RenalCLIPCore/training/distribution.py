@@ -61,11 +61,17 @@ ALONE = Ranks()
 
 
 def check_shares(batch_size: int, ranks: Ranks) -> None:
-    """Raise a ConfigurationError where a global batch cannot be shared out evenly."""
+    """Raise a ConfigurationError where a global batch cannot be shared out evenly.
+
+    Args:
+        batch_size: Of the global batch, which is no larger than the training rows are many.
+        ranks: Who shares it.
+    """
     if batch_size % ranks.count:
+        most = max(batch_size // ranks.count, 1) * ranks.count
         raise ConfigurationError(
-            f"A global batch of {batch_size} cannot be shared by {ranks.count} processes; "
-            f"choose a batch_size that {ranks.count} divides."
+            f"A global batch of {batch_size} (the batch_size, or all training rows where they are fewer) cannot be "
+            f"shared by {ranks.count} processes; choose a batch_size that {ranks.count} divides, for instance {most}."
         )
 
 

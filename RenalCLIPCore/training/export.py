@@ -19,16 +19,18 @@ from ..models.bundle import BundleContents, write_bundle
 from ..models.bundle_parts import CaseIndex
 from ..models.encoder import RenalEncoder
 from ..models.feature_statistics import fit_feature_statistics
-from ..models.manifest import Architecture, BundleManifest, Preprocessing
+from ..models.manifest import Architecture, BundleManifest, Preprocessing, Task
 from ..progress import Progress
 from . import checkpoints
+from .calibration import add_to_logits, before_temperature
 from .configuration import load_configuration, stage_of
+from .fine_tuning import labelled_part
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, Fusion, SupervisedStage
 from .learnt import Learnt, embeddings, facts, predict_rows, round_to_half, stored
 from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE
-from .tasks import MultitaskModel, restore_priors
+from .tasks import MultitaskModel, prior_shifts
 
 _AT_ONCE = 64  # alignment learns from batches that are too large to be read at once
 
@@ -93,6 +95,8 @@ def export_bundle(
         BundleError: The bundle cannot be written.
     """
     configuration, fusion = _supervised(run)
+    if isinstance(configuration, FineTuningStage):
+        cohort = labelled_part(configuration, cohort)
     model = best_model(run, configuration, cohort)
     heads = dict(model.heads.items())
     one_phase = fusion == "arterial-else-venous"
@@ -105,7 +109,7 @@ def export_bundle(
         encoder,
         store,
         fusion=fusion,
-        tasks=tuple(learnt.task(name, configuration.heads.hidden) for name in configuration.tasks),
+        tasks=calibrated(learnt, heads, configuration),
         risk=learnt.risk() if SURVIVAL_TASK in configuration.tasks else None,
         out_of_distribution=rule,
         training_data=(f"{words.training_data} {numbers(cohort)} {FEATURE_NEIGHBOURS}"),
@@ -118,6 +122,17 @@ def export_bundle(
     kept = {name: stored(model.heads[name]) for name in configuration.tasks}
     contents = BundleContents(manifest, stored(encoder), kept, index=index, statistics=statistics)
     return write_bundle(out, contents, overwrite=overwrite)
+
+
+def calibrated(learnt: Learnt, heads: Mapping[str, nn.Module], configuration: SupervisedStage) -> tuple[Task, ...]:
+    """Entries of the configuration's tasks; heads that were trained on balanced classes are brought back from there."""
+    shifts = prior_shifts(configuration, learnt.training_rows)
+    entries = []
+    for name in configuration.tasks:
+        entries.append(learnt.task(name, configuration.heads.hidden, shifts.get(name, ())))
+        if name in shifts:
+            add_to_logits(heads[name], before_temperature(shifts[name], entries[-1].temperature))
+    return tuple(entries)
 
 
 def manifest_of(
@@ -194,7 +209,6 @@ def best_model(run: Path, configuration: SupervisedStage, cohort: LearningCohort
     model = MultitaskModel(configuration)
     model.load_state_dict(best_content(run, configuration.digest, cohort)["model"])
     round_to_half(model)
-    restore_priors(model, configuration, cohort.training)
     return model.eval()
 
 

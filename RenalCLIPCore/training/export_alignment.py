@@ -24,13 +24,22 @@ from ..text.prompts import zero_shot_prompts
 from .alignment import AlignmentModel, start_from
 from .checkpoints import load_trained_state
 from .configuration import load_configuration
-from .export import FEATURE_NEIGHBOURS, BundleWords, best_content, best_model, learnt_by, manifest_of, numbers
+from .export import (
+    FEATURE_NEIGHBOURS,
+    BundleWords,
+    best_content,
+    best_model,
+    calibrated,
+    learnt_by,
+    manifest_of,
+    numbers,
+)
 from .fine_tuning_stages import SURVIVAL_TASK, MultitaskConfiguration
 from .learnt import Learnt, embeddings, facts, round_to_half, stored
 from .learnt_from import LearntFrom, learnt_from
 from .loop import BEST_FILE
 from .stage import CONFIGURATION_FILE
-from .tasks import MultitaskModel, restore_priors
+from .tasks import MultitaskModel
 from .text_stages import folder_hash
 
 
@@ -177,10 +186,8 @@ def _heads(
     named = dict(model.heads.items())
     learnt = learnt_by(model.encoder, named, cohort, store, configuration.batch_size, progress)
     own = not (frozen or configuration.freeze_encoder)
-    tasks = tuple(
-        learnt.task(name, configuration.heads.hidden).model_copy(update={"own_encoder": own})
-        for name in configuration.tasks
-    )
+    entries = calibrated(learnt, named, configuration)
+    tasks = tuple(entry.model_copy(update={"own_encoder": own}) for entry in entries)
     return _Heads(
         tasks,
         learnt.risk() if SURVIVAL_TASK in configuration.tasks else None,
@@ -226,5 +233,4 @@ def _on_frozen(
     buffers = {name: value for name, value in model.state_dict().items() if name in content["model"]}
     load_trained_state(model, {**buffers, **state})
     round_to_half(model)
-    restore_priors(model, configuration, cohort.training)
     return model.eval()

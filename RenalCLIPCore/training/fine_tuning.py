@@ -25,7 +25,7 @@ from ..models.manifest import Preprocessing, Risk, Task
 from ..output import write_text
 from ..progress import Progress, span
 from . import checkpoints, distribution
-from .calibration import add_to_logits
+from .calibration import add_to_logits, before_temperature
 from .distribution import ALONE, Ranks
 from .fine_tuning_stages import SURVIVAL_TASK, FineTuningStage, SupervisedStage
 from .learnt import predict_rows, risk_of, round_to_half, task_entry
@@ -56,7 +56,7 @@ class FineTuned(BaseModel):
         task: With its calibration.
         risk: Risk groups of the training cases (survival).
         licence: Terms of others under which the training images, or the weights that the run began with, are; or empty.
-        prior_shift: Added to the head's logits, as the classes were balanced in training; or empty.
+        prior_bias: Added to the head's logits, as the classes were balanced in training; or empty.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,7 +72,7 @@ class FineTuned(BaseModel):
     task: Task
     risk: Risk | None = None
     licence: str = ""
-    prior_shift: tuple[float, ...] = ()
+    prior_bias: tuple[float, ...] = ()
 
 
 def fine_tune(
@@ -178,13 +178,14 @@ def _finish(
     """Calibrate the best weights, rounded as a bundle has them, and write the result."""
     task = configuration.task
     shift = prior_shifts(configuration, part.training).get(task, ())
-    model, content = best_task_model(result.folder, configuration, shift)
+    model, content = best_task_model(result.folder, configuration, ())
 
     def predicted(rows: Sequence[CohortRow], half: int) -> Predictions:
         one_phase = configuration.phases == "arterial-else-venous"
         heads, size = {task: model.heads[task]}, configuration.batch_size
         return predict_rows(model.encoder, heads, rows, store, size, half, progress, one_phase=one_phase)
 
+    entry = task_entry(task, configuration.heads.hidden, predicted(part.validation, 0), part.validation, shift)
     found = FineTuned(
         **trainer.identity,
         steps=result.steps,
@@ -193,22 +194,22 @@ def _finish(
         cases=len(part.training),
         licence=trainer.sources.licence,
         preprocessing=Preprocessing(**vars(store.spec)),
-        task=task_entry(task, configuration.heads.hidden, predicted(part.validation, 0), part.validation),
+        task=entry,
         risk=risk_of(predicted(part.training, 1), part.training) if task == SURVIVAL_TASK else None,
-        prior_shift=shift,
+        prior_bias=before_temperature(shift, entry.temperature),
     )
     write_text(result.folder / RESULT_FILE, found.model_dump_json(indent=1))
 
 
 def best_task_model(
-    run: Path, configuration: SupervisedStage, shift: Sequence[float] | None = None
+    run: Path, configuration: SupervisedStage, bias: Sequence[float] | None = None
 ) -> tuple[MultitaskModel, dict[str, Any]]:
     """The best model of a run, rounded to half precision, in evaluation mode; and the content of its checkpoint.
 
     Args:
         run: Its folder.
         configuration: Its configuration.
-        shift: Added to the logits of a fine-tuned task; None for what the finished run says.
+        bias: Added to the logits of a fine-tuned task; None for what the finished run says.
 
     Raises:
         TrainingError: The run has no finished checkpoint, is of another configuration, or its frozen encoder is not
@@ -225,9 +226,9 @@ def best_task_model(
     checkpoints.load_trained_state(model, content["model"])
     round_to_half(model)
     if isinstance(configuration, FineTuningStage):
-        shift = read_result(run).prior_shift if shift is None else shift
-        if shift:
-            add_to_logits(model.heads[configuration.task], shift)
+        bias = read_result(run).prior_bias if bias is None else bias
+        if bias:
+            add_to_logits(model.heads[configuration.task], bias)
     return model.eval(), content
 
 

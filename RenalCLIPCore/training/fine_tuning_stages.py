@@ -79,6 +79,8 @@ class SupervisedStage(Stage):
         for name in (*self.tasks, *self.balance):
             if name not in KNOWN_TASKS:
                 raise ValueError(f"unknown task {name!r}; known are {', '.join(KNOWN_TASKS)}")
+        if SURVIVAL_TASK in self.balance:
+            raise ValueError(f"{SURVIVAL_TASK} has no classes to balance")
         for name in self.descriptors:
             if name not in DESCRIPTOR_CLASSES or self.descriptors.count(name) > 1:
                 raise ValueError(f"unknown or repeated descriptor {name!r}; known are {', '.join(DESCRIPTOR_CLASSES)}")

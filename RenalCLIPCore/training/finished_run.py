@@ -12,7 +12,7 @@ from torch import nn
 from ..cohort.dataset import Batch, RoiDataset, every_phase
 from ..cohort.roi_store import RoiStore
 from ..cohort.table import EVERY_TASK_CLASSES, CohortRow
-from ..errors import CohortError, ConfigurationError
+from ..errors import CohortError, ConfigurationError, TrainingError
 from ..models.bundle import Bundle
 from ..models.manifest import Preprocessing, Task
 from ..models.tasks import TASKS
@@ -86,6 +86,11 @@ def open_run(run: Path) -> Reader:
     if stage not in ("task", "survival", "multitask"):
         raise ConfigurationError(f"{run.name} is a run of the stage {stage!r}, which has no task to predict.")
     configuration = load_configuration(stage, run / CONFIGURATION_FILE)
+    if not isinstance(configuration, FineTuningStage) and (configuration.balance or configuration.class_weights):
+        raise TrainingError(
+            f"{run.name} balanced its classes in training, and does not know how often they occur; export it with "
+            "'renalclip bundle export' and read the bundle."
+        )
     model, _ = best_task_model(run, configuration)
     heads = {name: model.heads[name] for name in configuration.tasks}
     groups = learnt_from(run).groups

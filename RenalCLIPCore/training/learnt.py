@@ -22,7 +22,7 @@ from ..models.feature_statistics import FeatureStatistics, fit_feature_statistic
 from ..models.manifest import OutOfDistributionRule, Risk, Task
 from ..models.tasks import TASKS
 from ..progress import Progress
-from .calibration import fit_temperature, says_nothing
+from .calibration import before_temperature, fit_temperature, says_nothing
 from .fine_tuning_stages import SURVIVAL_TASK
 from .prediction import Array, Predictions, predict, softmax
 from .tasks import survival_rows
@@ -40,9 +40,9 @@ class Learnt:
     validation: Predictions
     validation_rows: Sequence[CohortRow]
 
-    def task(self, name: str, hidden: int) -> Task:
-        """The manifest's entry of a task."""
-        return task_entry(name, hidden, self.validation, self.validation_rows)
+    def task(self, name: str, hidden: int, shift: Sequence[float] = ()) -> Task:
+        """The manifest's entry of a task; see :func:`task_entry`."""
+        return task_entry(name, hidden, self.validation, self.validation_rows, shift)
 
     def risk(self) -> Risk:
         """Median, baseline hazard and group curves of the malignant training cases."""
@@ -60,7 +60,9 @@ class Learnt:
         return statistics, rule
 
 
-def task_entry(name: str, hidden: int, validation: Predictions, rows: Sequence[CohortRow]) -> Task:
+def task_entry(
+    name: str, hidden: int, validation: Predictions, rows: Sequence[CohortRow], shift: Sequence[float] = ()
+) -> Task:
     """A manifest's entry of a task, calibrated on the validation split.
 
     Args:
@@ -68,6 +70,8 @@ def task_entry(name: str, hidden: int, validation: Predictions, rows: Sequence[C
         hidden: Units of its head.
         validation: Of every phase of every validation case.
         rows: The cases' rows, in the order of ``validation.cases``.
+        shift: What the logits lack of the classes' frequencies (``prior_shift``); whoever keeps the head adds it times
+            the temperature to its logits.
     """
     definition = TASKS[name]
     if name == SURVIVAL_TASK:
@@ -75,7 +79,7 @@ def task_entry(name: str, hidden: int, validation: Predictions, rows: Sequence[C
     labels = np.array([row.labels.get(name, MISSING) for row in rows])
     known = labels != MISSING
     logits = validation.fused()[1][name][known]
-    temperature = fit_temperature(logits, labels[known])
+    temperature = fit_temperature(logits, labels[known], shift)
     source = f"fitted to the fused logits of {int(known.sum())} validation cases"
     source += ", whose classes they do not tell apart" * says_nothing(temperature)
     entry = Task(
@@ -86,7 +90,8 @@ def task_entry(name: str, hidden: int, validation: Predictions, rows: Sequence[C
         temperature=temperature,
         temperature_source=source,
     )
-    return _with_threshold(entry, labels[known], softmax(logits, temperature)) if len(entry.classes) == 2 else entry
+    shifted = logits + np.array(before_temperature(shift, temperature) or 0.0)
+    return _with_threshold(entry, labels[known], softmax(shifted, temperature)) if len(entry.classes) == 2 else entry
 
 
 def risk_of(training: Predictions, rows: Sequence[CohortRow]) -> Risk:

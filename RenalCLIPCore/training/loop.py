@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import TrainingError
+from ..errors import ConfigurationError, TrainingError
 from ..output import write_text
 from ..progress import Progress
 from . import checkpoints, distribution
@@ -311,7 +311,18 @@ class Trainer:
 
 
 def make_optimiser(model: nn.Module, settings: Optimiser) -> torch.optim.AdamW:
-    """AdamW over the parameters that are trained, in one group per learning rate."""
+    """AdamW over the parameters that are trained, in one group per learning rate.
+
+    Raises:
+        ConfigurationError: A learning rate is given for names that no parameter begins with.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for prefix in settings.learning_rates:
+        if not any(name.startswith(prefix) for name in names):
+            there = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
+            raise ConfigurationError(
+                f"optimiser.learning_rates names {prefix!r}, but the parameters begin with {there}; correct the name."
+            )
     groups: dict[str, list[Tensor]] = {"": []}
     prefixes = sorted(settings.learning_rates, key=len, reverse=True)
     for name, parameter in model.named_parameters():

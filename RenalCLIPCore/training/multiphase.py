@@ -23,11 +23,11 @@ from ..cohort.table import LABEL_CLASSES, CohortRow
 from ..errors import BundleError, CohortError, TrainingError, UndefinedMeasureError
 from ..models.bundle import Bundle, file_hash
 from ..models.manifest import MultiphaseEntry, SliceForm
-from ..models.multiphase import CLASSES, MultiphaseNetwork, read_imagenet, start_from_imagenet
+from ..models.multiphase import MultiphaseNetwork, read_imagenet, start_from_imagenet
 from ..output import write_text
 from ..progress import Progress, span
 from . import checkpoints
-from .calibration import add_to_logits, prior_shift
+from .calibration import add_to_logits, before_temperature
 from .configuration import load_configuration, stage_of
 from .learnt import round_to_half, stored, task_entry
 from .learnt_from import LearntFrom
@@ -36,7 +36,7 @@ from .losses import class_weights, classification_loss
 from .multiphase_stage import MultiphaseConfiguration
 from .prediction import Array, Predictions
 from .stage import CONFIGURATION_FILE
-from .tasks import score_rows
+from .tasks import score_rows, shift_of
 
 RESULT_FILE = "result.json"
 _TRAINED = 0.97  # share of the progress; the rest is calibration
@@ -57,7 +57,7 @@ class MultiphaseTrained(BaseModel):
         entry: For the bundle, with calibration.
         figures: Validation AUROC per part of the phases.
         licence: Terms of others under which the training images are, or empty.
-        prior_shift: Added to the logits, as the classes were balanced in training; or empty.
+        prior_bias: Added to the logits, as the classes were balanced in training; or empty.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,7 +73,7 @@ class MultiphaseTrained(BaseModel):
     entry: MultiphaseEntry
     figures: dict[str, float]
     licence: str = ""
-    prior_shift: tuple[float, ...] = ()
+    prior_bias: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,17 +285,17 @@ def _finish(
 ) -> None:
     """Calibrate the best weights, rounded as a bundle has them, and write the result."""
     name = configuration.task
-    labels = [row.labels[name] for row in part.training]
-    weights = balanced_weights(part.training, (name,))
-    shift = prior_shift(labels, weights, CLASSES) if configuration.balance else ()
-    network, content = best_network(result.folder, configuration, shift)
+    network, content = best_network(result.folder, configuration, ())
     found = read_features(network, every_row(validation, configuration.batch_size, torch.device("cpu")))
     rows = {row.case_id: row for row in part.validation}
     seen = [rows[case] for case in found.case_ids]
     _, logits = fused_logits(network, found, configuration.phases)
     features = found.features.mean(dim=1).double().numpy()
     whole = (configuration.phases,) * len(found.case_ids)
+    balanced = (name,) if configuration.balance else ()
+    shift = shift_of(name, part.training, balanced, weighed=configuration.class_weights)
     predictions = Predictions(found.case_ids, whole, features, {name: logits})
+    entry = task_entry(name, 0, predictions, seen, shift)
     trained = MultiphaseTrained(
         **trainer.identity,
         steps=result.steps,
@@ -304,7 +304,7 @@ def _finish(
         cases=len(part.training),
         left_out=left_out,
         entry=MultiphaseEntry(
-            task=task_entry(name, 0, predictions, seen),
+            task=entry,
             phases=configuration.phases,
             any_subset=configuration.any_subset,
             fusion=configuration.fusion,
@@ -313,20 +313,20 @@ def _finish(
         ),
         figures=score_parts(network, found, seen, configuration),
         licence=trainer.sources.licence,
-        prior_shift=shift,
+        prior_bias=before_temperature(shift, entry.temperature),
     )
     write_text(result.folder / RESULT_FILE, trained.model_dump_json(indent=1))
 
 
 def best_network(
-    run: Path, configuration: MultiphaseConfiguration, shift: Sequence[float]
+    run: Path, configuration: MultiphaseConfiguration, bias: Sequence[float]
 ) -> tuple[MultiphaseNetwork, dict[str, Any]]:
     """The best network of a run, rounded to half precision, in evaluation mode; and its checkpoint's content.
 
     Args:
         run: Its folder.
         configuration: Its configuration.
-        shift: Added to the logits.
+        bias: Added to the logits.
 
     Raises:
         TrainingError: The run has no finished checkpoint, or is of another configuration.
@@ -337,8 +337,8 @@ def best_network(
     network = new_network(configuration)
     checkpoints.load_trained_state(network, content["model"])
     round_to_half(network)
-    if shift:
-        add_to_logits(network.fusion, shift)
+    if bias:
+        add_to_logits(network.fusion, bias)
     return network.eval(), content
 
 
@@ -358,7 +358,7 @@ def open_multiphase(run: Path) -> tuple[MultiphaseNetwork, MultiphaseTrained, Mu
         raise TrainingError(
             f"{run.name} is no finished run of 'renalclip train multiphase'; finish it with --resume."
         ) from error
-    network, _ = best_network(run, configuration, trained.prior_shift)
+    network, _ = best_network(run, configuration, trained.prior_bias)
     return network, trained, configuration
 
 

@@ -18,6 +18,7 @@ from ..models.bundle import Bundle
 from ..models.manifest import MultiphaseEntry, SliceForm, Task
 from ..models.multiphase import MultiphaseNetwork
 from ..progress import Progress
+from .learnt_from import learnt_from
 from .multiphase import fused_logits, open_multiphase, read_features
 from .prediction import Array
 
@@ -54,6 +55,7 @@ class MultiphaseReader:
     network: MultiphaseNetwork
     entry: MultiphaseEntry
     seed: int
+    groups: frozenset[str] = frozenset()
 
     def read(
         self,
@@ -112,7 +114,7 @@ def run_reader(run: Path) -> MultiphaseReader:
         TrainingError: It is not finished, or of another stage.
     """
     network, trained, configuration = open_multiphase(run)
-    return MultiphaseReader(run.name, network, trained.entry, configuration.seed)
+    return MultiphaseReader(run.name, network, trained.entry, configuration.seed, learnt_from(run).groups)
 
 
 def bundle_readers(folder: Path) -> list[MultiphaseReader]:
@@ -125,6 +127,8 @@ def bundle_readers(folder: Path) -> list[MultiphaseReader]:
     if not bundle.multiphase:
         raise BundleError(f"The bundle {folder.name} carries no multi-phase network; add one with 'bundle assemble'.")
     name = f"{bundle.manifest.name} {bundle.manifest.version} multi-phase"
+    groups = frozenset(bundle.manifest.training_groups)
     return [
-        MultiphaseReader(name, bundle.multiphase[entry.task.name], entry, 0) for entry in bundle.manifest.multiphase
+        MultiphaseReader(name, bundle.multiphase[entry.task.name], entry, 0, groups)
+        for entry in bundle.manifest.multiphase
     ]

@@ -18,7 +18,7 @@ from ..evaluation.survival import concordance
 from ..models.comparison import ComparisonEncoder
 from ..models.encoder import RenalEncoder
 from ..models.heads import AttributeHead, ClassificationHead, SurvivalHead
-from .calibration import add_to_logits, prior_shift
+from .calibration import prior_shift
 from .distribution import gather, share_of
 from .fine_tuning_stages import CENTRE_DENSITY, SURVIVAL_TASK, FineTuningStage, SupervisedStage
 from .loop import Step, Validation
@@ -77,23 +77,21 @@ def _new_encoder(configuration: SupervisedStage, generator: torch.Generator) -> 
 
 def prior_shifts(configuration: SupervisedStage, training: Sequence[CohortRow]) -> dict[str, tuple[float, ...]]:
     """Per task, what sampling and loss weights took from the logits (see ``prior_shift``); empty without either."""
-    if not (configuration.balance or configuration.class_weights):
-        return {}
-    sampled = np.array(balanced_weights(training, configuration.balance) if configuration.balance else 1.0)
-    found = {}
-    for task in configuration.tasks:
-        if task != SURVIVAL_TASK:
-            labels = np.array([row.labels.get(task, MISSING) for row in training])
-            classes = len(EVERY_TASK_CLASSES[task])
-            in_loss = _weights(task, training).double().numpy() if configuration.class_weights else np.ones(classes)
-            found[task] = prior_shift(labels, sampled * in_loss[np.maximum(labels, 0)], classes)
-    return found
+    tasks = [task for task in configuration.tasks if task != SURVIVAL_TASK]
+    found = {
+        task: shift_of(task, training, configuration.balance, weighed=configuration.class_weights) for task in tasks
+    }
+    return {task: shift for task, shift in found.items() if shift}
 
 
-def restore_priors(model: MultitaskModel, configuration: SupervisedStage, training: Sequence[CohortRow]) -> None:
-    """Bring the heads of a trained model back to the natural frequencies of the classes."""
-    for task, shift in prior_shifts(configuration, training).items():
-        add_to_logits(model.heads[task], shift)
+def shift_of(task: str, training: Sequence[CohortRow], balanced: Sequence[str], *, weighed: bool) -> tuple[float, ...]:
+    """What sampling that balances the classes of tasks, and weights in the loss, took from one task's logits."""
+    if not (balanced or weighed):
+        return ()
+    labels = np.array([row.labels.get(task, MISSING) for row in training])
+    sampled = np.array(balanced_weights(training, balanced) if balanced else 1.0)
+    in_loss = _weights(task, training).double().numpy() if weighed else np.ones(len(EVERY_TASK_CLASSES[task]))
+    return prior_shift(labels, sampled * in_loss[np.maximum(labels, 0)], len(EVERY_TASK_CLASSES[task]))
 
 
 class MultitaskTask:

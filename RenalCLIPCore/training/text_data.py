@@ -139,9 +139,12 @@ class TextBatch:
 class TextData:
     """Batches without end, in one random order after another, cut into epochs of equally many.
 
+    No text stands twice in a batch, where it would be its own negative: what an order has left over after its whole
+    batches waits for the next one.
+
     Args:
         reports: To learn from and to validate on.
-        batch_size: Texts per global batch.
+        batch_size: Texts per global batch, at most as many as there are to learn from.
         batches_per_epoch: Number of batches after which the model is validated.
         seed: Of the orders and of what is drawn.
         share: This process's part of a global batch.
@@ -156,7 +159,7 @@ class TextData:
         share: Callable[[Sequence[int]], Sequence[int]] = list,
     ) -> None:
         self.reports = reports
-        self.batch_size = batch_size
+        self.batch_size = min(batch_size, len(reports.training))
         self._batches_per_epoch = batches_per_epoch
         self.seed = seed
         self.share = share
@@ -180,11 +183,9 @@ class TextData:
 
     def _batch(self, number: int) -> TextBatch:
         count = len(self.reports.training)
-        places = [number * self.batch_size + i for i in range(self.batch_size)]
-        orders = {
-            turn: np.random.default_rng((self.seed, turn)).permutation(count) for turn in {p // count for p in places}
-        }
+        turn, place = divmod(number, count // self.batch_size)
+        order = np.random.default_rng((self.seed, turn)).permutation(count)[place * self.batch_size :]
         seeds = np.random.default_rng((self.seed, number, 1)).integers(2**62, size=self.batch_size)
         own = self.share(range(self.batch_size))
-        chosen = tuple(self.reports.training[int(orders[places[i] // count][places[i] % count])] for i in own)
+        chosen = tuple(self.reports.training[int(order[i])] for i in own)
         return TextBatch(chosen, tuple(int(seeds[i]) for i in own))

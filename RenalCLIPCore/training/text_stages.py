@@ -64,7 +64,7 @@ def train_text(
         InputError: ``base`` is no usable checkpoint folder.
         ConfigurationError: The processes cannot share a batch evenly.
     """
-    check_shares(configuration.batch_size, ranks)
+    check_shares(min(configuration.batch_size, len(reports.training)), ranks)
     _check_answers(configuration, reports)
     if configuration.threads is not None:
         torch.set_num_threads(configuration.threads)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 
 from RenalCLIPCore.errors import Cancelled, CohortError, ConfigurationError, GridMismatchError, OutputError
 from RenalCLIPCore.imaging.mask_scores import dice, score_masks
+from RenalCLIPCore.imaging.nnunet_dataset import claim_work_folder
 from RenalCLIPCore.imaging.nnunet_model import read_checkpoint
 from RenalCLIPCore.imaging.nnunet_options import TrainingCase, TrainingOptions
 from RenalCLIPCore.imaging.nnunet_training import train_segmentation
@@ -87,6 +90,18 @@ def test_a_finished_model_is_not_overwritten_and_a_work_folder_not_shared(traine
         train_segmentation(cases, trained / "model", OPTIONS)
     with pytest.raises(OutputError, match="other cases or options"):
         train_segmentation(cases[:3], trained / "other", OPTIONS, work=trained / "model-work")
+
+
+def test_a_work_folder_is_not_gone_on_with_when_labels_or_patients_changed(tmp_path):
+    cases = toy_cases(tmp_path / "cases", 3)
+    claim_work_folder(tmp_path / "work", cases, OPTIONS, None)
+    claim_work_folder(tmp_path / "work", cases, OPTIONS, None)  # the same training
+    with pytest.raises(OutputError, match="other cases or options"):
+        claim_work_folder(tmp_path / "work", [replace(cases[0], group="z"), *cases[1:]], OPTIONS, None)
+    os.utime(cases[0].labels, ns=(1, 1))
+    with pytest.raises(OutputError, match="other cases or options"):
+        claim_work_folder(tmp_path / "work", cases, OPTIONS, None)
+    assert str(tmp_path) not in (tmp_path / "work" / "options.json").read_text()
 
 
 def test_the_trained_model_finds_the_toys_kidneys_first(wide):

@@ -98,8 +98,10 @@ def test_a_process_that_dies_ends_the_other_with_a_message_and_the_run_goes_on_b
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused():
-    with pytest.raises(ConfigurationError, match="batch of 9 cannot be shared by 2"):
+    with pytest.raises(ConfigurationError, match=r"batch of 9 .* cannot be shared by 2"):
         check_shares(9, Ranks(0, 2))
+    with pytest.raises(ConfigurationError, match=r"or all training rows where they are fewer.* for instance 98"):
+        check_shares(99, Ranks(0, 2))
     assert Ranks(1, 2).share([1, 2, 3, 4]) == [3, 4]
 
 

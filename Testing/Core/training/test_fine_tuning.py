@@ -131,13 +131,14 @@ def test_a_run_on_balanced_classes_is_brought_back_to_their_natural_frequencies(
     rare = changed(cohort, "training", lambda n, row: replace(row, labels={"malignancy": int(n % 6 == 0)}))
     fine_tune(TASK, rare, store, tmp_path / "run")
     share = np.mean([row.labels["malignancy"] for row in rare.training])
-    shift = read_result(tmp_path / "run").prior_shift
-    assert shift == pytest.approx((np.log(2 * (1 - share)), np.log(2 * share)))
+    result = read_result(tmp_path / "run")
+    shift = result.prior_bias
+    assert shift == pytest.approx(result.task.temperature * np.log([2 * (1 - share), 2 * share]))
     name = next(key for key in best(tmp_path / "run") if key.endswith("malignancy.output.bias"))
     bias = open_run(tmp_path / "run").heads["malignancy"].output.bias
     torch.testing.assert_close(bias.detach(), best(tmp_path / "run")[name] + torch.tensor(shift), atol=2e-3, rtol=2e-3)
     fine_tune(TASK.model_copy(update={"balance": ()}), rare, store, tmp_path / "plain")
-    assert read_result(tmp_path / "plain").prior_shift == ()
+    assert read_result(tmp_path / "plain").prior_bias == ()
 
 
 def test_two_runs_end_in_the_same_weights(toy, run, tmp_path):

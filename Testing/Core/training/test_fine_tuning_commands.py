@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from RenalCLIPCore.cli import main
+from RenalCLIPCore.cohort.groups import group_digest
 from RenalCLIPCore.cohort.roi_store import RoiStore, build_roi_store
 from RenalCLIPCore.cohort.table import read_cohort, write_cohort_table
 from RenalCLIPCore.commands.fine_tuning import NETWORKS, PHASES
@@ -18,6 +19,7 @@ from RenalCLIPCore.models.manifest import read_manifest
 from RenalCLIPCore.protocol.phase_sets import PHASE_SETS
 from RenalCLIPCore.training.fine_tuning import read_result
 from RenalCLIPCore.training.finished_run import open_run
+from RenalCLIPCore.training.learnt_from import LearntFrom
 from Testing.Core.cohort.cohort_toys import SPEC, toy_rows
 
 SMALL = """
@@ -47,7 +49,8 @@ def trained(tmp_path_factory):
     build_roi_store(rows, folder / "store", SPEC)
     (folder / "task.yaml").write_text(SMALL)
     (folder / "multitask.yaml").write_text(
-        "{epochs: 1, batch_size: 6, threads: 1, tasks: [malignancy], encoder: {width: 2}, heads: {hidden: 4}}"
+        "{epochs: 1, batch_size: 6, threads: 1, tasks: [malignancy], balance: [], "
+        "encoder: {width: 2}, heads: {hidden: 4}}"
     )
     cohort = ("--cohort", folder / "cohort.csv", "--rois", folder / "store")
     assert run("train", "multitask", "--config", folder / "multitask.yaml", *cohort, "--out", folder / "base") == 0
@@ -66,6 +69,20 @@ def trained(tmp_path_factory):
 def table(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_predictions_say_which_cases_a_run_has_learnt_from(trained, tmp_path, capsys):
+    folder, _ = trained
+    shutil.copytree(folder / "malignancy", tmp_path / "run")
+    LearntFrom("", frozenset({group_digest("mask-1")})).keep(tmp_path / "run")
+    rows = [replace(row, group="mask-1") if row.split == "test" else row for row in read_cohort(folder / "cohort.csv")]
+    (tmp_path / "north").mkdir()
+    write_cohort_table(rows, tmp_path / "north" / "cohort.csv")
+    cohort = ("--cohort", tmp_path / "north" / "cohort.csv", "--rois", folder / "store")
+    assert run("evaluate", "predict", "--run", tmp_path / "run", *cohort, "--out", tmp_path / "a.csv") == 0
+    assert "4 of the 4 kidneys of north (test) belong to groups that run has learnt from" in capsys.readouterr().err
+    assert run("evaluate", "predict", "--run", folder / "malignancy", *cohort, "--out", tmp_path / "b.csv") == 0
+    assert "held out" not in capsys.readouterr().err
 
 
 def test_predictions_of_several_runs_stand_in_one_table(trained, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from RenalCLIPCore.errors import Cancelled, TrainingError
+from RenalCLIPCore.errors import Cancelled, ConfigurationError, TrainingError
 from RenalCLIPCore.training import checkpoints
 from RenalCLIPCore.training.loop import Step, Trainer, make_optimiser, make_schedule
 from RenalCLIPCore.training.stage import Checkpoints, Optimiser, Schedule
@@ -172,6 +172,12 @@ def test_checkpoints_hold_no_code(tmp_path):
     torch.save({"model": Path("x")}, tmp_path / "evil.pt")
     with pytest.raises(TrainingError, match="damaged"):
         checkpoints.load(tmp_path / "evil.pt")
+
+
+def test_a_learning_rate_for_a_name_that_no_parameter_has_is_refused():
+    model = torch.nn.ModuleDict({"backbone": torch.nn.Linear(2, 2)})
+    with pytest.raises(ConfigurationError, match="names 'projector', but the parameters begin with backbone"):
+        make_optimiser(model, Optimiser(learning_rate=1e-5, learning_rates={"projector": 5e-4}))
 
 
 def test_learning_rates_follow_prefix_and_schedule():

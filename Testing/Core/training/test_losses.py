@@ -7,10 +7,17 @@ import pytest
 import torch
 
 from RenalCLIPCore.cohort.table import CohortRow
-from RenalCLIPCore.training.calibration import add_to_logits, fit_temperature, prior_shift, says_nothing
+from RenalCLIPCore.training.calibration import (
+    add_to_logits,
+    before_temperature,
+    fit_temperature,
+    prior_shift,
+    says_nothing,
+)
 from RenalCLIPCore.training.learnt import task_entry
 from RenalCLIPCore.training.losses import class_weights, classification_loss, contrastive_loss, cox_loss
 from RenalCLIPCore.training.prediction import Predictions, softmax
+from RenalCLIPCore.training.tasks import shift_of
 
 LOG2, LOG3 = np.log(2), np.log(3)
 
@@ -158,21 +165,42 @@ def test_the_shift_is_the_log_of_natural_over_learnt_shares():
     assert prior_shift([0, 0], [1, 1], 3) == (0.0, 0.0, 0.0)  # a class that does not occur stays as it is
 
 
-def test_logits_learnt_from_balanced_classes_are_calibrated_at_the_natural_frequency():
+@pytest.mark.parametrize("confidence", [0.5, 1.0, 4.0])
+def test_logits_learnt_from_balanced_classes_are_calibrated_at_the_natural_frequency(confidence):
     g = np.random.default_rng(4)
     labels = (g.uniform(size=4000) < 0.18).astype(int)
     evidence = g.normal(1.2 * (2 * labels - 1), 1.0)  # log likelihood ratio 2.4 x
-    balanced = np.stack([np.zeros(4000), 2.4 * evidence], axis=1)
+    balanced = confidence * np.stack([np.zeros(4000), 2.4 * evidence], axis=1)
     weights = np.where(labels == 1, 1 / labels.mean(), 1 / (1 - labels.mean()))
+    shift = prior_shift(labels, weights, 2)
+    temperature = fit_temperature(balanced, labels, shift)
     head = torch.nn.Sequential(torch.nn.Linear(2, 2))
     with torch.no_grad():
         head[0].weight.copy_(torch.eye(2))
         head[0].bias.zero_()
-    add_to_logits(head, prior_shift(labels, weights, 2))
-    shifted = head(torch.tensor(balanced, dtype=torch.float32)).detach().double().numpy()
-    temperature = fit_temperature(shifted, labels)
-    risk = softmax(shifted, temperature)[:, 1]
-    assert temperature == pytest.approx(1.0, abs=0.1)
+    add_to_logits(head, before_temperature(shift, temperature))
+    logits = head(torch.tensor(balanced, dtype=torch.float32)).detach().double().numpy()
+    risk = softmax(logits, temperature)[:, 1]
+    assert temperature == pytest.approx(confidence, rel=0.1)
     assert risk.mean() == pytest.approx(labels.mean(), abs=0.01)
     plain = softmax(balanced, fit_temperature(balanced, labels))[:, 1]
     assert abs(plain.mean() - labels.mean()) > 0.05  # one temperature alone cannot do it
+
+
+def test_logits_of_noise_are_told_as_such_whatever_the_frequencies():
+    g = np.random.default_rng(5)
+    labels = (g.uniform(size=2000) < 0.85).astype(int)
+    weights = np.where(labels == 1, 1 / labels.mean(), 1 / (1 - labels.mean()))
+    assert says_nothing(fit_temperature(g.normal(size=(2000, 2)), labels, prior_shift(labels, weights, 2)))
+
+
+def test_weights_in_the_loss_are_undone_as_sampling_is():
+    rows = [CohortRow(f"p{k}", "left", labels={"malignancy": int(k % 4 == 0)}) for k in range(40)]
+    away = (math.log(2 * 0.75), math.log(2 * 0.25))
+    assert shift_of("malignancy", rows, ("malignancy",), weighed=False) == pytest.approx(away)
+    assert shift_of("malignancy", rows, (), weighed=True) == pytest.approx(away)
+    # both together count a rare case nine times: 3/4 to 1/4 is turned round
+    assert shift_of("malignancy", rows, ("malignancy",), weighed=True) == pytest.approx(
+        (math.log(0.75 / 0.25), math.log(0.25 / 0.75))
+    )
+    assert shift_of("malignancy", rows, (), weighed=False) == ()

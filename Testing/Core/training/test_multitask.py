@@ -17,6 +17,7 @@ from RenalCLIPCore.training import checkpoints
 from RenalCLIPCore.training.assembly import assemble_bundle
 from RenalCLIPCore.training.export import BundleWords, export_bundle
 from RenalCLIPCore.training.fine_tuning_stages import MultitaskConfiguration
+from RenalCLIPCore.training.finished_run import open_run
 from RenalCLIPCore.training.multitask import train_multitask
 from RenalCLIPCore.training.prediction import Predictions, predict
 from RenalCLIPCore.training.tasks import MultitaskTask
@@ -60,6 +61,11 @@ def bundle(toy, run):
 
 def best(folder):
     return checkpoints.load(folder / "best.pt")["model"]
+
+
+def test_a_run_that_balanced_its_classes_is_read_from_its_bundle_alone(run):
+    with pytest.raises(TrainingError, match="export it"):
+        open_run(run)
 
 
 def test_two_runs_and_a_resumed_one_end_in_the_same_weights(toy, run, tmp_path):

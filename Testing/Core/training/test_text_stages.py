@@ -230,11 +230,12 @@ def test_a_stage_needs_something_to_start_from(tmp_path):
         train_text(SIMCSE, toy_reports(), tmp_path / "run", base=tmp_path / "none")
 
 
-def test_batches_go_through_every_text_before_one_comes_again():
+def test_no_text_comes_again_before_the_order_has_no_whole_batch_left():
     data = TextData(toy_reports(), 6, 4, 0)
     seen = [case for epoch in range(2) for batch in data.training(epoch, 0, None) for case in batch.case_ids]
-    assert len(set(seen[:16])) == 16
-    assert len(set(seen[16:32])) == 16
+    # 16 texts: two batches of six from each order
+    assert all(len(set(seen[first : first + 12])) == 12 for first in range(0, 48, 12))
+    assert len(set(seen)) == 16
     again = [case for batch in data.training(1, 2, None) for case in batch.case_ids]
     assert seen[36:] == again
     halves = [
@@ -242,6 +243,13 @@ def test_batches_go_through_every_text_before_one_comes_again():
     ]
     first, second = (next(iter(half)) for half in halves)
     assert (*first.case_ids, *second.case_ids) == tuple(seen[:6])
+
+
+@pytest.mark.parametrize("batch_size", [3, 6, 15, 16, 128])
+def test_no_text_is_its_own_negative(batch_size):
+    data = TextData(toy_reports(), batch_size, 9, 0)
+    for batch in data.training(0, 0, None):
+        assert len(set(batch.case_ids)) == len(batch.case_ids) == min(batch_size, 16)
 
 
 def test_texts_of_a_file_are_split_and_taken_once(tmp_path):
