@@ -86,6 +86,16 @@ def test_four_phases_in_one_folder_in_disorder(tmp_path):
     assert is_study(study.folder)
 
 
+@pytest.mark.parametrize("confidence", [10**400, -1, 1.5, "sure", None])
+def test_a_study_file_with_an_impossible_confidence_is_refused_in_one_sentence(tmp_path, confidence):
+    study = import_study(phases(tmp_path / "in", "A"), tmp_path / "out")
+    document = json.loads((study.folder / "study.json").read_text())
+    document["phases"][0]["confidence"] = confidence
+    (study.folder / "study.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"study\.json is malformed"):
+        read_study(study.folder)
+
+
 def test_no_patient_data_in_the_study_unless_asked_for(tmp_path):
     source = phases(tmp_path / "in", "AV")
     plain = import_study(source, tmp_path / "plain")
