@@ -155,3 +155,13 @@ def test_image_text_defaults_never_flip():
 def test_unknown_augmentation_keys_are_refused():
     with pytest.raises(ValueError, match="Extra inputs"):
         Augmentation(rotation=3)
+
+
+def test_the_random_crop_reaches_both_ends_of_the_margin():
+    crops = draw_parameters(Augmentation(translation_px=0), range(600), 12).shift_mm[:, :2]
+    assert crops.unique().tolist() == list(range(-6, 7))
+
+
+def test_the_centre_jitters_along_all_three_axes():
+    still = Augmentation(crop=False, translation_px=0, jitter_mm=2.0)
+    assert draw_parameters(still, range(3000), 12).shift_mm.std(dim=0).tolist() == pytest.approx([2.0] * 3, rel=0.06)

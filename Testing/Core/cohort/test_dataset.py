@@ -116,3 +116,9 @@ def test_a_cohort_that_the_store_lacks_is_refused(toy):
     rows, store = toy
     with pytest.raises(CohortError, match="1 of 2 rows"):
         RoiDataset([rows[0], CohortRow("stranger", "left")], store)
+
+
+def test_a_class_that_nobody_has_takes_no_share_from_the_others():
+    labels = [{"renal_r": 0}, {"renal_r": 0}, {"renal_r": 2}, {"renal_r": 2}, {}]
+    rows = [CohortRow(f"p{i}", "left", labels=value) for i, value in enumerate(labels)]
+    assert balanced_weights(rows, ["renal_r"]) == [1.0] * 5

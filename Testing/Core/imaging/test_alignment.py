@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from RenalCLIPCore.errors import GeometryError, GridMismatchError
-from RenalCLIPCore.imaging.alignment import RigidTransform, register_rigid, resample_aligned
+from RenalCLIPCore.imaging.alignment import RigidTransform, in_reference_frame, register_rigid, resample_aligned
 from RenalCLIPCore.imaging.volume import Geometry, Volume
 
 GRID = Geometry.from_components((64, 60, 44), (3, 3, 4), (-96, -90, -88), np.eye(3))
@@ -105,3 +105,13 @@ def test_regions_outside_the_images_are_refused():
         register_rigid(scene(), scene(), region=Volume(np.zeros(GRID.size, np.uint8), GRID))
     with pytest.raises(ValueError, match="a centre or a region"):
         register_rigid(scene(), scene())
+
+
+def test_a_phase_in_the_reference_frame_shows_what_the_transform_says():
+    grid = Geometry.from_components((9, 8, 7), (1.0, 2.0, 3.0), (-20.0, 5.0, 40.0), np.eye(3))
+    transform = RigidTransform.about((1.0, 12.0, 50.0), (4.0, -3.0, 10.0), (6.0, -2.0, 15.0))
+    phase = Volume(np.arange(9 * 8 * 7, dtype=np.int16).reshape(9, 8, 7), grid)
+    moved = in_reference_frame(phase, transform)
+    points = np.random.default_rng(0).normal((0.0, 10.0, 50.0), 20.0, (8, 3))
+    np.testing.assert_allclose(moved.geometry.index(points), grid.index(transform.apply(points)), atol=1e-6)
+    assert np.array_equal(moved.array, phase.array)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from RenalCLIPCore.errors import NoKidneyError
-from RenalCLIPCore.imaging.lesions import find_lesions
+from RenalCLIPCore.imaging.lesions import axial_centre_lps_mm, find_lesions
 from RenalCLIPCore.imaging.orientation import reorient
 from RenalCLIPCore.imaging.volume import Geometry, Volume, read_volume
 from Testing.Core.imaging.kidney_toys import TOY_GRID, ellipsoid
@@ -235,3 +235,8 @@ def test_sides_of_real_masks(name):
     assert tumours[0].side[0].upper() == row["largest_tumour_side"]
     assert "".join(sorted({lesion.side[0].upper() for lesion in tumours})) == row["tumour_sides"]
     assert tumours[0].volume_ml == pytest.approx(float(row["largest_tumour_ml"]), rel=0.02)
+
+
+def test_of_two_middle_slices_the_upper_one_holds_the_centre():
+    grid = Geometry.from_components((3, 3, 2), (1.0, 1.0, 5.0), (0.0, 0.0, 0.0), np.eye(3))
+    assert axial_centre_lps_mm(Volume(np.ones(grid.size, bool), grid)) == (1.0, 1.0, 5.0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from RenalCLIPCore import review
 from RenalCLIPCore.errors import Cancelled
 from RenalCLIPCore.imaging.nephrometry import measure
-from RenalCLIPCore.imaging.nephrometry_components import measured
+from RenalCLIPCore.imaging.nephrometry_components import measured, scored_diameter
 from RenalCLIPCore.imaging.nephrometry_perturbation import values_of
 from RenalCLIPCore.imaging.nephrometry_scores import NephrometryOptions
 from RenalCLIPCore.imaging.orientation import reorient
@@ -265,3 +266,10 @@ def test_progress_is_told_and_cancelling_stops(lateral):
         measure(lateral, *found(lateral), perturbations=4, options=QUICK, progress=listen)
     assert told == sorted(told)
     assert len(told) >= 4
+
+
+def test_r_is_scored_in_a_plane_even_where_the_lesion_is_longer_in_space():
+    lengths = {"axial": 36.0, "coronal": 38.0, "sagittal": 34.0, "space": 44.0}
+    readings = SimpleNamespace(diameters={name: SimpleNamespace(length_mm=mm) for name, mm in lengths.items()})
+    assert scored_diameter(readings, NephrometryOptions()) == "coronal"
+    assert scored_diameter(readings, NephrometryOptions(diameter="space")) == "space"

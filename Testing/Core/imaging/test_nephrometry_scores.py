@@ -99,3 +99,13 @@ def test_probabilities_add_up_and_are_never_certain():
 def test_an_impossible_definition_is_refused(values):
     with pytest.raises(ConfigurationError):
         NephrometryOptions(**values)
+
+
+def test_a_lesion_that_ends_on_a_polar_line_does_not_cross_it():
+    assert PolarExtent(-20, 20, 20, 40, 0.0).points == 1
+    assert PolarExtent(-20, 20, -40, -20, 0.0).points == 1
+
+
+def test_the_margin_of_a_lesion_between_the_lines_is_its_way_to_the_nearer_one():
+    extent = PolarExtent(-20, 20, -1, 5, 1.0)
+    assert (extent.points, extent.margin) == (3, 15)

@@ -148,3 +148,13 @@ def test_attention_averages_over_the_phases_that_are_there():
     one, every = torch.tensor([[True, False, False]]), torch.ones(1, 3, dtype=torch.bool)
     with torch.no_grad():
         torch.testing.assert_close(fusion(features, one), fusion(features, every))
+
+
+@pytest.mark.parametrize("fusion", ["cross-attention", "concatenation"])
+def test_the_fusion_does_not_look_at_features_of_phases_that_are_left_out(fusion):
+    network = MultiphaseNetwork("NAV", fusion, width=8).eval()
+    features = torch.rand(2, 3, network.feature_dim, generator=torch.Generator().manual_seed(1))
+    present = torch.tensor([[True, False, True], [False, True, False]])
+    other = torch.where(present[:, :, None], features, -3.0)
+    with torch.no_grad():
+        torch.testing.assert_close(network.fuse(other, present), network.fuse(features, present))

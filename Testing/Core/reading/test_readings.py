@@ -198,3 +198,33 @@ def test_files_that_moved_are_told_and_found_again_by_naming_their_folder(tmp_pa
 def test_an_impossible_worklist_is_refused(tmp_path, count, options, match):
     with pytest.raises(WorklistError, match=match):
         make(str(tmp_path / "w.db"), count, **options)
+
+
+def test_every_readers_own_first_reading_opens_the_second(tmp_path):
+    with make(str(tmp_path / "w.db"), 4, ("ann", "bob"), "both", washout_days=14) as database:
+        assert all(item.opens == "9999" for item in assignments(database) if item.session == 2)
+        for item in assignments(database, "ann"):
+            if item.session == 1:
+                saving.save(database, change(item.number, 0, finished=True), NOW)
+        late = NOW + timedelta(days=400)
+        assert next_assignment(assignments(database, "ann"), None, now=late).session == 2
+        bobs = [item for item in assignments(database, "bob") if item.session == 2]
+        assert [item.opens for item in bobs] == ["9999"] * 4, "what ann has read opens nothing for bob"
+
+
+def test_the_second_reading_has_an_order_of_its_own(tmp_path):
+    with make(str(tmp_path / "w.db"), 12, ("ann",), "both") as database:
+        items = assignments(database, "ann")
+        first, second = ([item.case for item in items if item.session == number] for number in (1, 2))
+        assert sorted(first) == sorted(second)
+        assert first != second
+
+
+def test_cases_that_are_assigned_later_get_codes_of_their_own(tmp_path):
+    with make(str(tmp_path / "w.db"), 6, ("bob",)) as database:
+        names = [case.name for case in worklist.cases(database)]
+        worklist.assign(database, Plan(("ann",)), names[:3])
+        worklist.assign(database, Plan(("ann",)), names)
+        codes = {item.case: item.code for item in assignments(database, "ann")}
+        assert len(codes) == 6
+        assert len(set(codes.values())) == 6

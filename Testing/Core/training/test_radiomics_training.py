@@ -285,3 +285,45 @@ def test_an_infinite_threshold_is_refused(trained, tmp_path):
 
 def test_the_model_is_a_pydantic_value_that_survives_its_own_json(trained):
     assert RadiomicsModel.model_validate_json(trained.model.model_dump_json()) == trained.model
+
+
+def test_rows_of_one_group_are_one_for_the_folds():
+    rows, found = cohort(24, 24)
+    group = {row.patient: f"g{number % 12}" for number, row in enumerate(rows)}
+    grouped = [replace(row, group=group[row.patient]) for row in rows]
+    cases = radiomics._cases(grouped, table(found), PLAN)
+    groups = [group[row.patient] for row in grouped]
+    for learn, hold in radiomics._folds(cases, PLAN):
+        assert not {groups[k] for k in learn} & {groups[k] for k in hold}
+
+
+def test_a_forest_that_is_worse_than_chance_is_not_turned_round():
+    labels = np.array([0, 1] * 30)
+    slope, _ = radiomics._calibration(np.where(labels == 1, 0.2, 0.8), labels)
+    assert 0 < slope < 0.01
+
+
+def test_the_calibration_is_that_of_the_chosen_combination(monkeypatch):
+    rows, found = cohort(20, 20)
+    seen = []
+    places = iter([0.6, 0.9])
+
+    def cross_validated(cases, folds, share, leaf, plan):
+        score = next(places)
+        return radiomics.Trial(share, leaf, (score,)), np.full(len(cases.labels), score)
+
+    monkeypatch.setattr(radiomics, "LASSO_SHARES", (0.1, 0.4))
+    monkeypatch.setattr(radiomics, "LEAVES", (1,))
+    monkeypatch.setattr(radiomics, "_cross_validated", cross_validated)
+    monkeypatch.setattr(radiomics, "_calibration", lambda scores, labels: seen.append(scores[0]) or (1.0, 0.0))
+    radiomics.train_radiomics(rows, table(found), PLAN)
+    assert seen == [0.9]
+
+
+def test_made_up_cases_lie_between_two_cases_and_are_no_copies():
+    g = np.random.default_rng(3)
+    values, labels = g.normal(size=(52, 3)), np.array([1, 1] + [0] * 50)
+    more, _ = oversampled(values, labels, seed=1)
+    made = more[52:]
+    apart = np.linalg.norm(made[:, None] - values[None, :2], axis=2).min(axis=1)
+    assert (apart > 0).all()
