@@ -67,11 +67,10 @@ def assemble_bundle(
     kept = _kept(manifest, added)
     sources = learnt_from(bundle, *tasks, report, segmentation, *multiphase)
     earlier = with_multiphase(loaded, multiphase)
-    risks = [item.risk for item in added if item.risk is not None]
     entries = {task.name: task for task in [*manifest.tasks, *(item.task for item in added)]}
     changes: dict[str, Any] = {
         "tasks": tuple(entries.values()),
-        "risk": risks[0] if risks else manifest.risk,
+        "risk": next((item.risk for item in added if item.risk is not None), manifest.risk),
         "fusion": added[0].fusion if added else manifest.fusion,
         "segmentation": manifest.segmentation or segmentation is not None,
         "report": manifest.report or report is not None,
