@@ -299,6 +299,7 @@ def test_benign_and_yet_aggressive_is_named_as_a_contradiction(malignant, aggres
     }
     words = " ".join(lesion_checks(replace(lesion, predicted=replace(reading, **parts))))
     assert ("Read as benign and yet as aggressive" in words) == told
+    assert ("contradict each other" in words) == told
 
 
 def test_a_page_of_a_bundle_trained_on_patients_does_not_speak_of_phantoms():

@@ -138,7 +138,9 @@ def test_label_efficiency_compares_the_cases_of_both():
 def test_an_endpoint_of_one_models_own_does_not_drop_the_others():
     data = study()
     own = tuple(replace(s, task="os") for s in data.scores if (s.task, s.key.model) == ("rfs", "scratch"))
-    found = replace(data, scores=data.scores + own).main("os", "north")
+    both = replace(data, scores=data.scores + own)
+    assert [item.key.model for item in both.groups("os", "north")] == ["scratch", "ladder"]  # each once
+    found = both.main("os", "north")
     assert sorted(item.key.model for item in found) == ["ladder", "scratch"]
     assert {item.key.model: item.task for item in found} == {"ladder": "rfs", "scratch": "os"}
 

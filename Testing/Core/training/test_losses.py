@@ -187,6 +187,20 @@ def test_logits_learnt_from_balanced_classes_are_calibrated_at_the_natural_frequ
     assert abs(plain.mean() - labels.mean()) > 0.05  # one temperature alone cannot do it
 
 
+def test_the_temperature_is_the_best_one_beside_the_shift():
+    from scipy.special import log_softmax
+
+    g = np.random.default_rng(6)
+    labels = (g.uniform(size=3000) < 0.9).astype(int)
+    logits = np.stack([np.zeros(3000), g.normal(0.3 * (2 * labels - 1) - 0.5, 1.0)], axis=1)
+    shift = (math.log(0.2), math.log(1.8))
+    tried = np.linspace(0.5, 10, 400)
+    losses = [-log_softmax(logits / t + shift, axis=1)[np.arange(3000), labels].mean() for t in tried]
+    best = tried[int(np.argmin(losses))]
+    assert fit_temperature(logits, labels, shift) == pytest.approx(best, abs=0.05)
+    assert abs(fit_temperature(logits, labels) - best) > 0.2
+
+
 def test_logits_of_noise_are_told_as_such_whatever_the_frequencies():
     g = np.random.default_rng(5)
     labels = (g.uniform(size=2000) < 0.85).astype(int)
